@@ -1,0 +1,75 @@
+"""`report`: the leaderboard of any set of run directories."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+FORMATS = ("md", "parquet")
+_PIPED_COLUMNS = 100
+
+
+def report(
+    paths: list[Path],
+    *,
+    benchmark: str | None,
+    output_dir: Path | None,
+    per_task: bool,
+    formats: tuple[str, ...] = FORMATS,
+) -> None:
+    """Print the leaderboard of some runs and, with an output directory, write its files.
+
+    Args:
+        paths: run directories or scores.parquet files.
+        benchmark: benchmark whose tasks are counted; None lets the runs' tasks decide.
+        output_dir: where leaderboard.md, leaderboard.parquet and leaderboard_long.parquet go.
+        per_task: whether every task is shown as well.
+        formats: which files to write: `md`, `parquet`.
+
+    Raises:
+        HarnessError: a path, benchmark or format is wrong, a file is corrupt, or nothing can be written.
+    """
+    from harness.report.files import check_formats, write_tables
+    from harness.report.leaderboard import build_leaderboards
+    from harness.report.load import load_scores
+    from harness.report.terminal import render_terminal
+
+    check_formats(formats)
+    tables = build_leaderboards(load_scores(paths), benchmark=benchmark)
+    width = shutil.get_terminal_size((_PIPED_COLUMNS, 24)).columns
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = render_terminal(tables, width=width, per_task=per_task, color=color)
+    # A stdout that cannot show a name (an ASCII pipe) gets it escaped.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
+    if output_dir is not None:
+        for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
+            click.echo(f"wrote {path}", err=True)
+
+
+@click.command("report", short_help="Show the leaderboard of run directories.")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--benchmark", metavar="NAME", help="Count exactly this benchmark's tasks.  [default: by the runs' tasks]"
+)
+@click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Write the files of --format here.")
+@click.option("--format", "formats", metavar="LIST", help="Files to write, comma-separated.  [default: md,parquet]")
+@click.option("--per-task", is_flag=True, help="Show every task as well.")
+def report_command(
+    runs: tuple[Path, ...], benchmark: str | None, output_dir: Path | None, formats: str | None, per_task: bool
+) -> None:
+    """Print the leaderboard of one or more run directories.
+
+    RUN is a directory that `run` has written, or its scores.parquet. A row is a model, its revision and its
+    configuration; a gap is shown as -, has no mean, and never outranks a full row.
+    """
+    from harness.errors import ConfigError
+
+    if formats is not None and output_dir is None:
+        raise ConfigError("--format says which files to write, but there is no --output-dir. Add --output-dir DIR.")
+    chosen = FORMATS if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
+    report(list(runs), benchmark=benchmark, output_dir=output_dir, per_task=per_task, formats=chosen)

@@ -1,0 +1,87 @@
+"""`run`: evaluate a model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    "run",
+    epilog="""\b
+Examples
+  icl-harness run --model embedded --benchmark mini --num-fewshot 0,3
+  icl-harness run --model BAAI/bge-en-icl --benchmark "MTEB(eng, v2)" --num-fewshot 0,all
+  icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline""",
+)
+@click.option("-m", "--model", help="embedded, all-MiniLM-L6-v2, a model directory, or a hub id.")
+@click.option("--revision", help="Hub commit, tag or branch of the model.")
+@click.option("--profile", help="Model profile by name or file; found by the model's name otherwise.")
+@click.option("-b", "--benchmark", multiple=True, help="Benchmark; may be given several times.")
+@click.option("-t", "--tasks", help="Task names, comma-separated.")
+@click.option("-k", "--num-fewshot", help="Examples per query, comma-separated; 'all' = as shipped (the default).")
+@click.option("--examples", help="Example set: 'curated' (the default) or a folder of example files.")
+@click.option("--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated) or 'mteb'.")
+@click.option("-o", "--output-dir", type=_PATH, help="Run directory; by default one under results/runs/.")
+@click.option("--data-dir", type=_PATH, help="Folder with local data, one sub-folder per task.")
+@click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
+@click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
+@click.option("--limit", type=int, help="At most N items per split: FOR TESTING ONLY, the run is marked partial.")
+@click.option("--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise.")
+@click.option("--languages", help="ISO 639-3 codes, comma-separated, for multilingual tasks.")
+@click.option("--batch-tokens", type=int, help="Tokens per batch, padding included.")
+@click.option("--query-max-tokens", type=int, help="Length limit of instruction and query; examples are never cut.")
+@click.option("--document-max-tokens", type=int, help="Length limit of documents.")
+@click.option("--dtype", help="auto, float32, bfloat16 or float16.")
+@click.option("--device", help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--tokenization", type=click.Choice(["official", "official-4x", "clean"]), help="See docs/prompts.md.")
+@click.option("--trust-remote-code", is_flag=True, default=None, help="Run code of the model's repository (recorded).")
+@click.option("--config", type=_PATH, help="YAML file with these settings; flags win.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard, only the closing lines.")
+def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
+    """Evaluate a model on benchmarks or tasks, at one or several numbers of few-shot examples.
+
+    Results are kept task by task in the run directory. The same command again does only what is missing; after a change
+    of a weight, an example, an instruction, a length or the data it repeats exactly the tasks that this touches.
+    """
+    if flags.get("offline"):
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    # Before the libraries are imported: they print bars of their own into ours.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from harness.config import build_config
+
+    flags = {key: (None if value == () else value) for key, value in flags.items()}
+    settings = build_config(flags, config)
+    return _run(settings, quiet=quiet)
+
+
+def _run(settings: Any, *, quiet: bool) -> int:
+    from harness.cli.progress import RunDisplay
+    from harness.runners.run import RunHooks, execute
+
+    display = RunDisplay(enabled=not quiet)
+    if settings.limit:
+        display.message(f"--limit {settings.limit}: FOR TESTING ONLY. The run is marked partial.")
+    with display:
+        summary = execute(settings, RunHooks(message=display.message, progress=display.start))
+    if not quiet and (summary.path / "leaderboard.md").exists():
+        from harness.cli.report import report
+
+        report([summary.path], benchmark=None, output_dir=None, per_task=False)
+    for name, failure in summary.failures.items():
+        click.echo(f"harness: {name}: {failure}", err=True)
+    if summary.evaluated == 0 and summary.reused and not summary.failures:
+        click.echo(f"Nothing to do: all {summary.reused} results are there already.")
+    elif summary.reused:
+        click.echo(f"{summary.reused} results were there already.")
+    click.echo(f"Results: {summary.path}")
+    click.echo(f"{summary.encoded} texts encoded, {summary.texts - summary.encoded} from the store")
+    sys.stdout.flush()
+    return summary.exit_code

@@ -1,0 +1,138 @@
+"""The settings of a run: from flags, from a YAML file, checked in one place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from harness.errors import ConfigError
+from harness.prompts.profile import Tokenization
+from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS, suggest
+from harness.registry.strict_yaml import read_yaml
+from harness.store.run_dir import canonical_sha256
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+class RunConfig(BaseModel):
+    """Everything that `run` can be told. Keys of a --config file have these names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    revision: str | None = None
+    profile: str | None = None
+    benchmark: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    num_fewshot: tuple[int | None, ...] = (None,)
+    """None stands for `all`."""
+    examples: str = CURATED_EXAMPLES
+    instructions: str = DEFAULT_INSTRUCTIONS
+    output_dir: Path | None = None
+    data_dir: Path | None = None
+    registry_dir: tuple[Path, ...] = ()
+    offline: bool = False
+    limit: int | None = Field(default=None, ge=1)
+    splits: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    batch_tokens: int | None = Field(default=None, ge=1)
+    query_max_tokens: int | None = Field(default=None, ge=8)
+    document_max_tokens: int | None = Field(default=None, ge=8)
+    dtype: str = "auto"
+    device: str = "auto"
+    tokenization: Tokenization | None = None
+    trust_remote_code: bool = False
+
+    @field_validator("num_fewshot", mode="before")
+    @classmethod
+    def _shots(cls, value: Any) -> Any:
+        from harness.prompts.shots import parse_num_fewshot
+
+        values = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        parsed = [one if one is None else parse_num_fewshot(one) for one in values]
+        if len(set(parsed)) != len(parsed):
+            raise ValueError("--num-fewshot names a value twice")
+        return tuple(parsed)
+
+    @field_validator("benchmark", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("tasks", "splits", "languages", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_dtype(cls, value: str) -> str:
+        if value not in DTYPES:
+            raise ValueError(f"--dtype {value!r} is not one of {', '.join(DTYPES)}")
+        return value
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the settings that may not differ inside one run directory (tasks and k may grow)."""
+        return {
+            "model": str(Path(self.model).resolve()) if Path(self.model).is_dir() else self.model,
+            "revision": self.revision,
+            "profile": self.profile,
+            "examples": self.examples,
+            "instructions": self.instructions,
+            "data_dir": None if self.data_dir is None else str(self.data_dir.resolve()),
+            "limit": self.limit,
+            "splits": list(self.splits),
+            "languages": list(self.languages),
+            "query_max_tokens": self.query_max_tokens,
+            "document_max_tokens": self.document_max_tokens,
+            "dtype": self.dtype,
+            "tokenization": self.tokenization,
+            "trust_remote_code": self.trust_remote_code,
+        }
+
+    def run_path(self) -> Path:
+        """Return --output-dir, or a folder under results/runs/ that depends on the settings alone."""
+        if self.output_dir is not None:
+            return self.output_dir
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(self.model).name if Path(self.model).is_dir() else self.model)
+        return Path("results") / "runs" / f"{name}-{canonical_sha256(self.configuration())[:8]}"
+
+
+def build_config(flags: dict[str, Any], config_file: Path | None = None) -> RunConfig:
+    """Merge a --config file and the flags that were given; flags win.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; all of them in one message.
+    """
+    values: dict[str, Any] = {}
+    if config_file is not None:
+        located = read_yaml(config_file)
+        if not isinstance(located.data, dict):
+            raise ConfigError(f"{config_file}:1: a mapping of settings is expected.")
+        values = {str(key).replace("-", "_"): value for key, value in located.data.items()}
+        unknown = [key for key in values if key not in RunConfig.model_fields]
+        if unknown:
+            raise ConfigError(
+                "\n".join(
+                    f"{config_file}:{located.line((key,))}: {key!r} is no setting.{suggest(key, RunConfig.model_fields)}"
+                    for key in unknown
+                )
+            )
+    values.update({key: value for key, value in flags.items() if value is not None})
+    if "model" not in values:
+        raise ConfigError("no model: give --model (embedded, all-MiniLM-L6-v2, a directory, or a hub id).")
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            field = str(item["loc"][0]) if item["loc"] else "settings"
+            message = item["msg"].removeprefix("Value error, ")
+            prefix = "" if message.startswith("--") else f"--{field.replace('_', '-')} {item['input']!r}: "
+            lines.append(f"{prefix}{message}.".replace("..", "."))
+        raise ConfigError("\n".join(lines)) from error

@@ -1,0 +1,168 @@
+"""A transformers causal decoder as a text encoder: ids in, last-token hidden states out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.encoder.batching import plan_batches, split_batch
+from harness.encoder.repair import check_special_tokens, ensure_ends
+from harness.encoder.tokenization import PromptTokenizer, TokenizedTexts, load_tokenizer
+from harness.errors import EncodingError, ModelLoadError
+from harness.prompts.profile import ModelProfile, Tokenization
+from harness.prompts.template import TaskPrompt
+
+logger = logging.getLogger(__name__)
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DEFAULT_BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384}
+Advance = Callable[[int, int], None]
+"""Called after every batch with the number of texts and of tokens done."""
+
+
+def pick_device(device: str) -> str:
+    """Return the torch device of a --device value; `auto` prefers CUDA.
+
+    Raises:
+        ModelLoadError: CUDA was asked for and is not there.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelLoadError(f"--device {device}: torch sees no CUDA device here. Use --device cpu.")
+    return device
+
+
+def pick_dtype(dtype: str, device: str) -> str:
+    """Return the dtype name of a --dtype value; `auto` is float32 on CPU and bfloat16 on CUDA."""
+    if dtype != "auto":
+        return dtype
+    return "bfloat16" if device.startswith("cuda") else "float32"
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a torch error means that a smaller batch may work."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+class DecoderEncoder:
+    """Encodes texts with a causal language model, pooled on the end token.
+
+    Rows are padded on the right: under causal attention nothing before the padding sees it, so that no mask is needed
+    and positions are the same in every batch.
+    """
+
+    kind = "decoder"
+
+    def __init__(
+        self,
+        directory: Path,
+        profile: ModelProfile,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_tokens: int | None = None,
+        tokenization: Tokenization | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Load tokenizer and model.
+
+        Raises:
+            ModelLoadError: not a causal decoder's directory, or its tokenizer does not fit the profile.
+        """
+        from transformers import AutoModel
+
+        where = str(directory)
+        self.profile = profile
+        self.device = pick_device(device)
+        self.dtype = pick_dtype(dtype, self.device)
+        self.tokenization: Tokenization = tokenization or profile.tokenization
+        try:
+            self.tokenizer: Any = load_tokenizer(directory, self.tokenization, trust_remote_code=trust_remote_code)
+            check_special_tokens(self.tokenizer, profile.special_tokens, where)
+            self.tokenizer_repaired = bool(profile.end_token) and ensure_ends(
+                self.tokenizer, profile.begin_token, str(profile.end_token), where
+            )
+            self.model: Any = AutoModel.from_pretrained(
+                where, dtype=DTYPES[self.dtype], trust_remote_code=trust_remote_code
+            )
+        except ModelLoadError:
+            raise
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            raise ModelLoadError(f"{where}: the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        self.model.to(self.device).eval()
+        self.embed_dim = int(self.model.config.hidden_size)
+        self.prompt_tokenizer = PromptTokenizer(self.tokenizer, profile, self.tokenization)
+        self.batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS["cuda" if "cuda" in self.device else "cpu"]
+        self.attention = str(getattr(self.model.config, "_attn_implementation", "unknown"))
+
+    def tokenize(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> TokenizedTexts:
+        """Tokenise texts of one side; ids hold begin and end tokens."""
+        if side == "query":
+            return self.prompt_tokenizer.queries(prompt, texts, max_tokens)
+        return self.prompt_tokenizer.documents(prompt, texts, max_tokens)
+
+    def encode(
+        self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int, advance: Advance | None = None
+    ) -> tuple[np.ndarray, int]:
+        """Encode texts of one side.
+
+        Returns:
+            Vectors `[N, D]` float32, not normalised, in the order of the texts, and the number of texts that were cut.
+        """
+        tokenized = self.tokenize(texts, prompt, side, max_tokens)
+        return self.encode_ids(tokenized.ids, texts, advance), tokenized.truncated
+
+    def encode_ids(
+        self, ids: Sequence[Sequence[int]], texts: Sequence[str], advance: Advance | None = None
+    ) -> np.ndarray:
+        """Encode token ids; see `encode`. Out of memory halves the token budget for good and says so.
+
+        Raises:
+            EncodingError: one text alone does not fit into memory; names it and its tokens.
+        """
+        lengths = [len(one) for one in ids]
+        vectors = np.zeros((len(ids), self.embed_dim), dtype=np.float32)
+        pending = plan_batches(lengths, self.batch_tokens)[::-1]
+        while pending:
+            batch = pending.pop()
+            try:
+                vectors[batch] = self._forward([ids[position] for position in batch])
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.device.startswith("cuda"):
+                    torch.cuda.empty_cache()
+                if len(batch) == 1:
+                    text = texts[batch[0]]
+                    raise EncodingError(
+                        f"out of memory at a single text of {lengths[batch[0]]} tokens ({text[:60]!r}). "
+                        "Use a smaller --query-max-tokens / --document-max-tokens, or --dtype bfloat16."
+                    ) from error
+                self.batch_tokens = max(self.batch_tokens, len(batch) * lengths[batch[0]]) // 2
+                logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
+                again = [part for old in [batch, *pending[::-1]] for part in split_batch(old, lengths, self.batch_tokens)]
+                pending = again[::-1]
+                continue
+            if advance is not None:
+                advance(len(batch), sum(lengths[position] for position in batch))
+        return vectors
+
+    @torch.inference_mode()
+    def _forward(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        longest = max(len(row) for row in rows)
+        padded = torch.zeros((len(rows), longest), dtype=torch.long)
+        for index, row in enumerate(rows):
+            padded[index, : len(row)] = torch.tensor(row, dtype=torch.long)
+        hidden = self.model(input_ids=padded.to(self.device), use_cache=False).last_hidden_state
+        last = torch.tensor([len(row) - 1 for row in rows], device=hidden.device)
+        pooled = hidden[torch.arange(len(rows), device=hidden.device), last]
+        return np.asarray(pooled.float().cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,73 @@
+"""From a --model value to a TextEncoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.encoder.sources import ModelSource, check_model_name, resolve_source
+from harness.encoder.text_encoder import Backend, TextEncoder
+from harness.prompts.profile import ModelProfile, Tokenization, find_profile
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How to load and run a model; None leaves the choice to profile and device."""
+
+    revision: str | None = None
+    profile: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_tokens: int | None = None
+    query_max_tokens: int | None = None
+    document_max_tokens: int | None = None
+    tokenization: Tokenization | None = None
+    trust_remote_code: bool = False
+    offline: bool = False
+
+
+def load_text_encoder(model: str, options: EncoderOptions | None = None) -> TextEncoder:
+    """Find, load and check a model.
+
+    Args:
+        model: `embedded`, `all-MiniLM-L6-v2`, a directory, or a hub id.
+        options: how to load it.
+
+    Raises:
+        ConfigError: unknown name or profile, or a model that does not fit its profile.
+        DatasetUnavailableError: the hub cannot be reached.
+    """
+    options = options or EncoderOptions()
+    check_model_name(model)
+    profile = find_profile(model, options.profile)
+    source = resolve_source(model, revision=options.revision, offline=options.offline)
+    return TextEncoder(
+        backend=_backend(source, profile, options),
+        source=source,
+        query_max_tokens=options.query_max_tokens or profile.query_max_tokens,
+        document_max_tokens=options.document_max_tokens or profile.document_max_tokens,
+    )
+
+
+def _backend(source: ModelSource, profile: ModelProfile, options: EncoderOptions) -> Backend:
+    if profile.kind == "sentence-transformer":
+        from harness.encoder.sentence import SentenceEncoder
+
+        return SentenceEncoder(
+            source.directory,
+            profile,
+            device=options.device,
+            dtype=options.dtype,
+            batch_tokens=options.batch_tokens,
+            trust_remote_code=options.trust_remote_code,
+        )
+    from harness.encoder.decoder import DecoderEncoder
+
+    return DecoderEncoder(
+        source.directory,
+        profile,
+        device=options.device,
+        dtype=options.dtype,
+        batch_tokens=options.batch_tokens,
+        tokenization=options.tokenization,
+        trust_remote_code=options.trust_remote_code,
+    )

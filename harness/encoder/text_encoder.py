@@ -1,0 +1,174 @@
+"""Texts in, scored-ready vectors out: checks, de-duplication, the store and normalisation around a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from harness.encoder.checks import check_texts, check_vectors
+from harness.encoder.memory_store import MemoryStore, text_key
+from harness.encoder.sources import ModelSource
+from harness.prompts.profile import ModelProfile
+from harness.prompts.template import TaskPrompt
+from harness.types import Side
+
+Advance = Callable[[int, int], None]
+
+
+class Backend(Protocol):
+    """A loaded model; DecoderEncoder and SentenceEncoder."""
+
+    profile: ModelProfile
+    device: str
+    dtype: str
+    embed_dim: int
+    batch_tokens: int
+    tokenization: str
+    attention: str
+    tokenizer_repaired: bool
+
+    def encode(
+        self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int, advance: Advance | None = None
+    ) -> tuple[np.ndarray, int]:
+        """Return vectors `[N, D]` float32, not normalised, and the number of texts that were cut."""
+
+
+@dataclass
+class EncodeStats:
+    """What a task or a run cost; counts of texts, not of distinct texts, unless said."""
+
+    texts: int = 0
+    """Texts that were asked for."""
+    encoded: int = 0
+    """Distinct texts that went through the model; the others came from the store."""
+    tokens: int = 0
+    """Tokens that went through the model."""
+    truncated: int = 0
+    """Encoded texts that lost their end to the length limit."""
+    empty: int = 0
+    """Encoded texts without a visible character."""
+    seconds: float = 0.0
+
+    @property
+    def from_store(self) -> int:
+        """Texts that needed no encoding."""
+        return self.texts - self.encoded
+
+    def add(self, other: EncodeStats) -> None:
+        """Add another count to this one."""
+        self.texts += other.texts
+        self.encoded += other.encoded
+        self.tokens += other.tokens
+        self.truncated += other.truncated
+        self.empty += other.empty
+        self.seconds += other.seconds
+
+
+@dataclass
+class TextEncoder:
+    """A loaded model with its identity, its lengths and the store of its vectors."""
+
+    backend: Backend
+    source: ModelSource
+    query_max_tokens: int
+    document_max_tokens: int
+    store: MemoryStore = field(default_factory=MemoryStore)
+    on_start: Callable[[int, str], Advance | None] | None = None
+    """Called with the number of texts to encode and a title; returns the progress callback."""
+
+    def identity(self) -> dict[str, str | int | bool]:
+        """Return everything but the prompt and the text that a vector depends on."""
+        backend = self.backend
+        return {
+            "weights_sha": self.source.weights_sha,
+            "tokenizer_sha": self.source.tokenizer_sha,
+            "profile": backend.profile.name,
+            "pooling": backend.profile.pooling,
+            "begin_token": backend.profile.begin_token or "",
+            "end_token": backend.profile.end_token or "",
+            "tokenization": backend.tokenization,
+            "dtype": backend.dtype,
+        }
+
+    def vector_scope(self, prompt: TaskPrompt, side: Side) -> str:
+        """Return the hash of all that the vector of a text of this side depends on, the text apart.
+
+        A document's scope holds neither instruction nor examples, so that all values of k share its vectors.
+        """
+        parts = {
+            **self.identity(),
+            "side": side,
+            "prompt": prompt.query_fingerprint if side == "query" else prompt.document_template,
+            "max_tokens": self.query_max_tokens if side == "query" else self.document_max_tokens,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def encode(
+        self, texts: Sequence[object], prompt: TaskPrompt, side: Side, *, normalize: bool, where: str
+    ) -> tuple[np.ndarray, EncodeStats]:
+        """Encode texts of one side of a task.
+
+        Args:
+            texts: N texts.
+            prompt: the task's prompt.
+            side: which template they take.
+            normalize: divide every vector by its Euclidean length.
+            where: task and side, for messages.
+
+        Returns:
+            Vectors `[N, D]` float32 in the order of the texts, and what it cost.
+
+        Raises:
+            InputTextError: a text that cannot be encoded.
+            EncodingError: a vector that must not be scored.
+        """
+        started = time.perf_counter()
+        checked = check_texts(texts, where)
+        scope = self.vector_scope(prompt, side)
+        keys = [text_key(scope, text) for text in checked]
+        known = self.store.get(keys)
+        missing: dict[bytes, str] = {
+            key: text for key, text in zip(keys, checked, strict=True) if key not in known
+        }
+        stats = EncodeStats(texts=len(checked), encoded=len(missing))
+        if missing:
+            self._encode_missing(missing, known, prompt, side, stats, where)
+        vectors = (
+            np.stack([known[key] for key in keys])
+            if keys
+            else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
+        )
+        if normalize:
+            vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        stats.seconds = time.perf_counter() - started
+        return vectors, stats
+
+    def _encode_missing(
+        self,
+        missing: dict[bytes, str],
+        known: dict[bytes, np.ndarray],
+        prompt: TaskPrompt,
+        side: Side,
+        stats: EncodeStats,
+        where: str,
+    ) -> None:
+        report = self.on_start(len(missing), where) if self.on_start else None
+
+        def advance(done: int, tokens: int) -> None:
+            stats.tokens += tokens
+            if report is not None:
+                report(done, tokens)
+
+        texts = list(missing.values())
+        limit = self.query_max_tokens if side == "query" else self.document_max_tokens
+        vectors, stats.truncated = self.backend.encode(texts, prompt, side, limit, advance)
+        stats.empty = sum(not text.strip() for text in texts)
+        check_vectors(vectors, texts, self.backend.embed_dim, where)
+        self.store.put(list(missing), vectors)
+        known.update(zip(missing, vectors, strict=True))

@@ -1,0 +1,55 @@
+"""The leaderboard as GitHub markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.table import CAPTION, MODEL_TITLE, RANK_TITLE, SHOTS_TITLE, Column, LeaderboardTable
+from harness.report.text import escape_markdown, percent, plural
+
+
+def render_markdown(tables: Sequence[LeaderboardTable], *, per_task: bool = False) -> str:
+    """Return the tables as one markdown document; the best value of each column is bold.
+
+    Args:
+        tables: what to show, in order.
+        per_task: whether a table with every task follows each leaderboard.
+    """
+    return "\n".join(_render(table, per_task=per_task) for table in tables)
+
+
+def _render(table: LeaderboardTable, *, per_task: bool) -> str:
+    columns = [*table.mean_columns(), *table.type_columns()]
+    lines = [f"# {escape_markdown(table.title)} ({plural(len(table.tasks), 'task')})", ""]
+    lines += _row([RANK_TITLE, MODEL_TITLE, SHOTS_TITLE, *(escape_markdown(column.title) for column in columns)])
+    lines += _row(["---:", "---", "---:", *("---:" for _ in columns)])
+    cells = [_cells(table, column) for column in columns]
+    for index, row in enumerate(table.rows):
+        text = [str(row.rank), escape_markdown(row.name), escape_markdown(row.key.shots)]
+        lines += _row([*text, *(column[index] for column in cells)])
+    lines += ["", CAPTION, ""]
+    if table.notes:
+        lines += [*(f"- {escape_markdown(note)}" for note in table.notes), ""]
+    if per_task:
+        lines += _per_task(table)
+    return "\n".join(lines)
+
+
+def _per_task(table: LeaderboardTable) -> list[str]:
+    """Tasks as rows, models as columns: benchmarks have more tasks than a comparison has models."""
+    names = [f"{escape_markdown(row.name)}, {escape_markdown(row.key.shots)}-shot" for row in table.rows]
+    lines = [f"## {escape_markdown(table.title)}: every task", ""]
+    lines += _row(["Task", "Type", *names])
+    lines += _row(["---", "---", *("---:" for _ in names)])
+    for task, column in zip(table.tasks, table.task_columns(), strict=True):
+        lines += _row([escape_markdown(task.name), escape_markdown(task.task_type), *_cells(table, column)])
+    return [*lines, ""]
+
+
+def _cells(table: LeaderboardTable, column: Column) -> list[str]:
+    best = table.best(column)
+    return [f"**{percent(value)}**" if index in best else percent(value) for index, value in enumerate(column.values)]
+
+
+def _row(cells: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(cells)} |"]

@@ -1,0 +1,81 @@
+"""The sentences under a table: what was left out, and what must not be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.rows import Collected
+from harness.report.table import LeaderboardRow, RowKey
+from harness.report.tasks import CountedTask
+from harness.report.text import plural, shorten
+
+_MOST_GAP_NOTES = 5
+_VARIANT_NOTE = {
+    "metric": "was scored with different main metrics",
+    "dataset_revision": "was run on different data set revisions",
+}
+
+
+def table_notes(
+    tasks: Sequence[CountedTask],
+    rows: Sequence[LeaderboardRow],
+    collected: Collected,
+    *,
+    left_out: Sequence[RowKey],
+    chosen: bool,
+) -> list[str]:
+    """Return the notes of one table as plain text.
+
+    Args:
+        tasks: the table's columns.
+        rows: the table's rows.
+        collected: everything that was read.
+        left_out: rows that have no task of the benchmark.
+        chosen: whether the user named the benchmark, so that uncounted tasks are worth a note.
+    """
+    covered = frozenset().union(*(task.covers for task in tasks))
+    notes = [f"{task.name} is the mean of its {len(task.parts)} parts and counts once." for task in tasks if task.parts]
+    notes += _gap_notes(tasks, rows)
+    if any(row.key.partial for row in rows):
+        notes.append(
+            "Partial rows come from --limit runs, which are for testing only: they are ranked among themselves, "
+            "after the others, and never count as a best value."
+        )
+    for name, message in _VARIANT_NOTE.items():
+        differing = {
+            task: values
+            for (task, _), values in sorted(collected.variants[name].items())
+            if task in covered and len(values) > 1
+        }
+        for task, values in differing.items():
+            notes.append(f"{task} {message} ({shorten(sorted(values))}): do not compare its scores.")
+    for task, types in sorted(collected.task_types.items()):
+        if task in covered and len(types) > 1:
+            notes.append(f"{task} has several task types in these runs ({', '.join(sorted(types))}).")
+    if left_out:
+        names = [f"{key.model_name} ({key.configuration})" for key in left_out]
+        notes.append(f"Left out, without any task of this benchmark: {shorten(names)}.")
+    if collected.unscored:
+        names = [f"{key.model_name} ({key.configuration})" for key in collected.unscored]
+        notes.append(f"Left out, without any main score: {shorten(names)}.")
+    outside = sorted({name for row in collected.rows for name in row.cells} - covered)
+    if chosen and outside:
+        notes.append(f"Not counted, {plural(len(outside), 'task')} outside this benchmark: {shorten(outside)}.")
+    return notes
+
+
+def _gap_notes(tasks: Sequence[CountedTask], rows: Sequence[LeaderboardRow]) -> list[str]:
+    notes = []
+    for row in rows:
+        missing = [task.name for task, score in zip(tasks, row.task_scores, strict=True) if score is None]
+        if missing:
+            notes.append(
+                f"{row.name}, {row.key.shots}-shot: no complete score for {plural(len(missing), 'task')} "
+                f"({shorten(missing, 3)})."
+            )
+    if len(notes) > _MOST_GAP_NOTES:
+        more = len(notes) - _MOST_GAP_NOTES
+        notes[_MOST_GAP_NOTES:] = [f"{plural(more, 'more row')} with missing scores."]
+    if notes:
+        notes.append("A row with a missing score has no mean and is ranked after every full row.")
+    return notes

@@ -1,0 +1,136 @@
+"""The leaderboard as a value: what every renderer shows and every file holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from harness.report.text import percent
+
+RANK_TITLE = "Rank (Borda)"
+MODEL_TITLE = "Model"
+SHOTS_TITLE = "n-shot"
+CAPTION = "Main scores x 100, higher is better; '-' is a missing score."
+
+
+@dataclass(frozen=True, order=True)
+class RowKey:
+    """What makes a row of its own: a model, its revision and its configuration (columns of scores.parquet)."""
+
+    model_name: str
+    model_revision: str
+    configuration: str
+    examples_set: str
+    instructions: str
+    dtype: str
+    tokenization: str
+    query_max_tokens: int
+    document_max_tokens: int
+    partial: bool
+    limit: int
+
+    @property
+    def shots(self) -> str:
+        """The "n-shot" entry: 0, 3, all, or the configuration's own name."""
+        match = re.fullmatch(r"k(\d+|all)", self.configuration)
+        return match.group(1) if match else self.configuration
+
+    @property
+    def sort_key(self) -> tuple[str, float, str, RowKey]:
+        """Order of rows of equal rank: by name, then by number of examples, `all` last."""
+        shots = float(self.shots) if re.fullmatch(r"[0-9]{1,9}", self.shots) else float("inf")
+        return self.model_name, shots, self.configuration, self
+
+
+IDENTITY_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(RowKey))
+
+
+class Task(NamedTuple):
+    """A task that the table counts."""
+
+    name: str
+    task_type: str
+
+
+class Column(NamedTuple):
+    """A column of scores (fractions), parallel to the table's rows."""
+
+    title: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """One model in one configuration. Scores are fractions; None is a gap."""
+
+    key: RowKey
+    label: str
+    """Remark that belongs beside every score of the model, such as "untrained"; usually empty."""
+    remarks: tuple[str, ...]
+    """What stands in brackets behind the name: the label, settings that tell rows apart, `limit N`."""
+    rank: int
+    points: float
+    """Borda points, comparable only inside this table."""
+    mean_task: float | None
+    mean_task_type: float | None
+    type_means: tuple[float | None, ...]
+    """Parallel to the table's `task_types`."""
+    task_scores: tuple[float | None, ...]
+    """Parallel to the table's `tasks`."""
+
+    @property
+    def name(self) -> str:
+        """The model's name with its remarks."""
+        return f"{self.key.model_name} ({', '.join(self.remarks)})" if self.remarks else self.key.model_name
+
+
+@dataclass(frozen=True)
+class LeaderboardTable:
+    """A leaderboard; all renderers read the same numbers from it."""
+
+    title: str
+    benchmark: str | None
+    """Benchmark whose tasks are counted; None for a free list of tasks."""
+    tasks: tuple[Task, ...]
+    task_types: tuple[str, ...]
+    rows: tuple[LeaderboardRow, ...]
+    """In order of rank."""
+    notes: tuple[str, ...]
+    """Plain-text sentences that belong under the table."""
+
+    def mean_columns(self) -> list[Column]:
+        """Return "Mean (Task)" and "Mean (TaskType)"."""
+        return [
+            Column("Mean (Task)", tuple(row.mean_task for row in self.rows)),
+            Column("Mean (TaskType)", tuple(row.mean_task_type for row in self.rows)),
+        ]
+
+    def type_columns(self) -> list[Column]:
+        """Return one column of means per task type."""
+        return [
+            Column(task_type, tuple(row.type_means[index] for row in self.rows))
+            for index, task_type in enumerate(self.task_types)
+        ]
+
+    def task_columns(self) -> list[Column]:
+        """Return one column of scores per task."""
+        return [
+            Column(task.name, tuple(row.task_scores[index] for row in self.rows))
+            for index, task in enumerate(self.tasks)
+        ]
+
+    def best(self, column: Column) -> frozenset[int]:
+        """Return the rows that show a column's highest value, if there is something to compare.
+
+        Partial rows take no part: their scores are not comparable. Equal printed values are equally best.
+        """
+        shown = {
+            index: float(percent(value))
+            for index, (row, value) in enumerate(zip(self.rows, column.values, strict=True))
+            if value is not None and not row.key.partial
+        }
+        if len(shown) <= 1:
+            return frozenset()
+        highest = max(shown.values())
+        return frozenset(index for index, value in shown.items() if value == highest)

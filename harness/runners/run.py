@@ -1,0 +1,285 @@
+"""`run`: every configuration of a model on every task, each result kept as soon as it is there."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config import RunConfig
+from harness.encoder.sources import check_model_name
+from harness.errors import (
+    EXIT_CORRUPT,
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    EXIT_TEMPORARY,
+    DatasetUnavailableError,
+    HarnessError,
+)
+from harness.prompts.profile import find_profile
+from harness.prompts.shots import configuration_name
+from harness.registry.registry import Registry
+from harness.runners.prompts import PromptPolicy
+from harness.runners.tasks import TaskUnit, check_offline, make_task, resolve_units
+from harness.store import provenance
+from harness.store.run_dir import RunDir, canonical_sha256
+
+if TYPE_CHECKING:
+    from harness.encoder.text_encoder import Advance, TextEncoder
+    from harness.runners.adapter import ICLEncoder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class RunSummary:
+    """What a run did."""
+
+    path: Path
+    evaluated: int = 0
+    reused: int = 0
+    texts: int = 0
+    encoded: int = 0
+    failures: dict[str, HarnessError] = field(default_factory=dict)
+    """`configuration/task` -> error."""
+
+    @property
+    def exit_code(self) -> int:
+        """0; 5 if any failure is corruption; 75 if trying again may help all of them; else 3."""
+        codes = {failure.exit_code for failure in self.failures.values()}
+        if not codes:
+            return EXIT_OK
+        if EXIT_CORRUPT in codes:
+            return EXIT_CORRUPT
+        return EXIT_TEMPORARY if codes == {EXIT_TEMPORARY} else EXIT_INCOMPLETE
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """What the command line shows while a run goes on."""
+
+    message: Callable[[str], None] = logger.info
+    progress: Callable[[int, str], Advance | None] | None = None
+
+
+def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
+    """Check names, examples and offline data before anything heavy is imported.
+
+    Returns:
+        The tasks in the order in which they run, and one prompt policy per configuration.
+
+    Raises:
+        ConfigError: anything wrong with what was asked for.
+        DatasetUnavailableError: data missing under --offline.
+    """
+    check_model_name(config.model)
+    profile = find_profile(config.model, config.profile)
+    registry = Registry.load(config.registry_dir, examples=config.examples)
+    policies = [
+        PromptPolicy(registry=registry, profile=profile, num_fewshot=shots, instructions=config.instructions)
+        for shots in config.num_fewshot
+    ]
+    units = resolve_units(
+        registry,
+        benchmarks=config.benchmark,
+        tasks=config.tasks,
+        data_dir=config.data_dir,
+        splits=config.splits,
+        languages=config.languages,
+        zero_shot_only=all(shots == 0 for shots in config.num_fewshot),
+    )
+    problems: list[str] = []
+    for policy in policies:
+        for unit in units:
+            if unit.entry is not None:
+                try:
+                    policy.for_registered(unit.name)
+                except HarnessError as error:
+                    problems.append(str(error))
+    if problems:
+        from harness.errors import FewShotError
+
+        raise FewShotError("\n".join(dict.fromkeys(problems)))
+    if config.offline:
+        check_offline(units)
+    return units, policies
+
+
+def execute(config: RunConfig, hooks: RunHooks | None = None) -> RunSummary:
+    """Do a run, or what is left of it.
+
+    Finished tasks are reused if their whole identity is unchanged. A task that fails is named and the others go on.
+
+    Raises:
+        ConfigError: what was asked for cannot be done at all.
+        RunLockedError: another process writes to the directory.
+        StorageError: the directory cannot be written; finished tasks are kept.
+    """
+    hooks = hooks or RunHooks()
+    units, policies = plan_run(config)
+    run = RunDir(config.run_path())
+    with run.lock():
+        run.open_for(config.configuration())
+        return _execute(config, hooks, run, units, policies)
+
+
+def _execute(
+    config: RunConfig, hooks: RunHooks, run: RunDir, units: list[TaskUnit], policies: list[PromptPolicy]
+) -> RunSummary:
+    from harness.encoder.load import EncoderOptions, load_text_encoder
+    from harness.runners.adapter import ICLEncoder
+    from harness.runners.evaluate import evaluate_unit, result_identity
+
+    started = provenance.now()
+    old = run.manifest() or {}
+    run_id = str(old.get("run_id") or uuid.uuid4().hex[:12])
+    encoder = load_text_encoder(
+        config.model,
+        EncoderOptions(
+            revision=config.revision,
+            profile=config.profile,
+            device=config.device,
+            dtype=config.dtype,
+            batch_tokens=config.batch_tokens,
+            query_max_tokens=config.query_max_tokens,
+            document_max_tokens=config.document_max_tokens,
+            tokenization=config.tokenization,
+            trust_remote_code=config.trust_remote_code,
+            offline=config.offline,
+        ),
+    )
+    encoder.on_start = hooks.progress
+    summary = RunSummary(run.path)
+    records: dict[tuple[str, str], dict[str, Any]] = {}
+    adapters = {
+        configuration_name(policy.num_fewshot): ICLEncoder(encoder, policy) for policy in policies
+    }
+    total = len(units) * len(adapters)
+    asked = {(name, unit.name) for unit in units for name in adapters}
+    records = {key: record for key, record in _kept(run, encoder, adapters).items() if key not in asked}
+    _write(config, run, run_id, started, encoder, records, summary, complete=False)
+    # Task by task rather than configuration by configuration: the documents of a task are then encoded once for all k.
+    for number, (unit, configuration) in enumerate(
+        ((unit, name) for unit in units for name in adapters), start=1
+    ):
+        title = f"[{number}/{total}] {unit.name} {configuration}"
+        adapter = adapters[configuration]
+        try:
+            task = make_task(unit)
+            key = canonical_sha256(result_identity(adapter, unit, task, config.limit))
+            record = run.finished(configuration, unit.name, key)
+            if record is not None:
+                summary.reused += 1
+            else:
+                done = evaluate_unit(
+                    adapter, unit, task, configuration=configuration, limit=config.limit, run_id=run_id
+                )
+                record = run.write_task(
+                    configuration,
+                    unit.name,
+                    identity=done.identity,
+                    rows=done.rows,
+                    items=done.items,
+                    mteb_result=done.mteb_result,
+                    details=done.details,
+                )
+                summary.evaluated += 1
+                summary.texts += done.stats.texts
+                summary.encoded += done.stats.encoded
+                main = [row for row in done.rows if row.is_main]
+                score = sum(row.score for row in main) / len(main)
+                hooks.message(
+                    f"{title}: {main[0].metric} {100 * score:.2f}  ({done.stats.encoded} texts encoded, "
+                    f"{done.stats.from_store} from the store, {done.details['evaluation_seconds']:.1f} s)"
+                )
+        except HarnessError as error:
+            if error.exit_code not in (EXIT_CORRUPT, EXIT_TEMPORARY) and not isinstance(error, DatasetUnavailableError):
+                raise
+            summary.failures[f"{configuration}/{unit.name}"] = error
+            hooks.message(f"{title}: FAILED: {error}")
+            continue
+        records[configuration, unit.name] = record
+        run.write_scores(list(records.values()))
+    _write(config, run, run_id, started, encoder, records, summary, complete=not summary.failures)
+    return summary
+
+
+def _kept(run: RunDir, encoder: TextEncoder, adapters: dict[str, ICLEncoder]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the finished tasks of earlier commands in this directory that the present model and prompts would repeat."""
+    kept = {}
+    expected = {
+        **encoder.identity(),
+        "query_max_tokens": encoder.query_max_tokens,
+        "document_max_tokens": encoder.document_max_tokens,
+    }
+    for record in run.records():
+        subject = record["identity"]["subject"]
+        if any(subject.get(name) != value for name, value in expected.items()):
+            continue
+        configuration, task = record["configuration"], record["task_name"]
+        adapter = adapters.get(configuration)
+        if adapter is not None and task in adapter.policy.registry:
+            prompt = adapter.policy.for_registered(task).prompt
+            if prompt.fingerprint != subject.get("prompt_fingerprint"):
+                continue
+        kept[configuration, task] = record
+    return kept
+
+
+def _write(
+    config: RunConfig,
+    run: RunDir,
+    run_id: str,
+    started: str,
+    encoder: TextEncoder,
+    records: dict[tuple[str, str], dict[str, Any]],
+    summary: RunSummary,
+    *,
+    complete: bool,
+) -> None:
+    """Write scores and table, the manifest last. Called before the first task as well, to claim the directory."""
+    status = "complete" if complete else ("incomplete" if summary.failures else "running")
+    run.write_scores(list(records.values()))
+    if records:
+        from harness.report.write import write_leaderboard
+
+        write_leaderboard(run.path)
+    run.write_manifest(
+        {
+            "run_id": run_id,
+            "status": status,
+            "configuration": config.configuration(),
+            "config": config.model_dump(mode="json"),
+            "model": {
+                "model_name": encoder.source.model_name,
+                "model_revision": encoder.source.revision,
+                "label": encoder.source.label,
+                "tokenizer_repaired": encoder.backend.tokenizer_repaired,
+                "attention": encoder.backend.attention,
+                "device": encoder.backend.device,
+                "embed_dim": encoder.backend.embed_dim,
+                **encoder.identity(),
+            },
+            "tasks": [
+                {
+                    "configuration": configuration,
+                    "task_name": task,
+                    "result_key": record["result_key"],
+                    "prompt_fingerprint": record["identity"]["subject"]["prompt_fingerprint"],
+                    "dataset_revision": record["identity"]["protocol"]["dataset_revision"],
+                    "details": record["details"],
+                }
+                for (configuration, task), record in sorted(records.items())
+            ],
+            "failures": {name: provenance.redact(str(error)) for name, error in summary.failures.items()},
+            "seeds": {"mteb_task_seed": 42},
+            "started": started,
+            "finished": provenance.now() if complete else None,
+            "git": provenance.git_state(),
+            "packages": provenance.package_versions(),
+            "machine": provenance.machine(encoder.backend.device),
+        }
+    )
