@@ -1,4 +1,4 @@
-"""What every test shares: no network, no cache folder of the user, two threads at most, tiny models built once."""
+"""What every test shares: no network, no cache folder of the user, one thread, tiny models built once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["HARNESS_CACHE"] = str(Path(_CACHE.name) / "harness")
 os.environ["MTEB_CACHE"] = str(Path(_CACHE.name) / "mteb")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MARKERS = {
     "unit": "no weights, no network",
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(2)
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from harness.errors import EXIT_INTERRUPTED, EXIT_IO, EXIT_TERMINATED, EXIT_USAGE, HarnessError
+from harness.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_IO, EXIT_TERMINATED, EXIT_USAGE, HarnessError
 
 PROGRAM = "icl-harness"
 MAX_ERROR_LINES = 20
@@ -34,6 +34,7 @@ Exit codes
   3    incomplete: some task has no result
   4    not comparable
   5    corrupt or untrusted file, or vectors that must not be scored
+  70   internal error: a defect of this program
   74   reading or writing failed (disk full, permissions)
   75   temporary: hub not reachable, run locked, data missing under --offline
   130  interrupted; 143 terminated (the same command goes on where it stopped)
@@ -128,3 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         click.echo(f"harness: {error.filename or 'input/output'}: {error.strerror or error}.", err=True)
         return EXIT_IO
+    except Exception as error:  # noqa: BLE001 -- a stack trace is for --debug; finished tasks are on disk already
+        if debug:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        click.echo(f"harness: internal error: {reason}. Please report it with the output under --debug.", err=True)
+        return EXIT_INTERNAL

@@ -55,6 +55,7 @@ def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     # Before the libraries are imported: they print bars of their own into ours.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     from harness.config import build_config
 
     flags = {key: (None if value == () else value) for key, value in flags.items()}
@@ -64,13 +65,14 @@ def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
 
 def _run(settings: Any, *, quiet: bool) -> int:
     from harness.cli.progress import RunDisplay
+    from harness.report.files import write_leaderboard
     from harness.runners.run import RunHooks, execute
 
     display = RunDisplay(enabled=not quiet)
     if settings.limit:
         display.message(f"--limit {settings.limit}: FOR TESTING ONLY. The run is marked partial.")
     with display:
-        summary = execute(settings, RunHooks(message=display.message, progress=display.start))
+        summary = execute(settings, RunHooks(display.message, display.start, write_leaderboard))
     if not quiet and (summary.path / "leaderboard.md").exists():
         from harness.cli.report import report
 

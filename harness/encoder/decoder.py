@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
 from harness.encoder.batching import plan_batches, split_batch
 from harness.encoder.repair import check_special_tokens, ensure_ends
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384}
+# What transformers and safetensors raise at damaged or foreign files.
+LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 Advance = Callable[[int, int], None]
 """Called after every batch with the number of texts and of tokens done."""
 
@@ -51,6 +54,45 @@ def is_out_of_memory(error: RuntimeError) -> bool:
         return True
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
+
+
+def check_weights(model: Any, tokenizer: Any, missing: Collection[str], where: str) -> None:
+    """Refuse a model whose files do not hold all its weights: transformers draws the others at random, with a warning.
+
+    Raises:
+        ModelLoadError: weights are missing, or the tokenizer has tokens that the embedding matrix lacks.
+    """
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise ModelLoadError(
+            f"{where}: the files lack {len(missing)} of the model's weights ({names}{', ...' if len(missing) > 3 else ''}), "
+            "which would be random numbers. Is the download complete, and does config.json belong to it?"
+        )
+    rows = int(model.get_input_embeddings().num_embeddings)
+    highest = max(number for token, number in tokenizer.get_vocab().items() if token != tokenizer.pad_token)
+    if highest >= rows:
+        raise ModelLoadError(
+            f"{where}: the tokenizer's highest token id is {highest}, but the model has embeddings for {rows} tokens only. "
+            "The tokenizer belongs to another model."
+        )
+
+
+def check_causal(model: Any, device: str, where: str) -> None:
+    """Refuse a model that looks ahead, for which right padding without a mask would change the vectors.
+
+    Raises:
+        ModelLoadError: a token's hidden state depends on the token behind it.
+    """
+    ids = torch.tensor([[3, 4, 5, 6], [3, 4, 5, 7]], device=device)
+    with torch.inference_mode():
+        hidden = model(input_ids=ids, use_cache=False).last_hidden_state
+    before = hidden[:, :3].float()
+    allowed = max(1e-3, 8 * torch.finfo(hidden.dtype).eps) * float(before.abs().max())
+    if float((before[0] - before[1]).abs().max()) > allowed:
+        raise ModelLoadError(
+            f"{where}: this is no causal decoder: a token's state depends on the token behind it. Use a profile of kind "
+            "sentence-transformer for such a model."
+        )
 
 
 class DecoderEncoder:
@@ -91,15 +133,18 @@ class DecoderEncoder:
             self.tokenizer_repaired = bool(profile.end_token) and ensure_ends(
                 self.tokenizer, profile.begin_token, str(profile.end_token), where
             )
-            self.model: Any = AutoModel.from_pretrained(
-                where, dtype=DTYPES[self.dtype], trust_remote_code=trust_remote_code
+            loaded: tuple[Any, dict[str, Any]] = AutoModel.from_pretrained(
+                where, dtype=DTYPES[self.dtype], trust_remote_code=trust_remote_code, output_loading_info=True
             )
+            self.model, report = loaded
+            self.embed_dim = int(self.model.config.hidden_size)
+            check_weights(self.model, self.tokenizer, report["missing_keys"], where)
+            self.model.to(self.device).eval()
         except ModelLoadError:
             raise
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except LOAD_ERRORS as error:
             raise ModelLoadError(f"{where}: the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
-        self.model.to(self.device).eval()
-        self.embed_dim = int(self.model.config.hidden_size)
+        check_causal(self.model, self.device, where)
         self.prompt_tokenizer = PromptTokenizer(self.tokenizer, profile, self.tokenization)
         self.batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS["cuda" if "cuda" in self.device else "cpu"]
         self.attention = str(getattr(self.model.config, "_attn_implementation", "unknown"))
@@ -149,14 +194,16 @@ class DecoderEncoder:
                     ) from error
                 self.batch_tokens = max(self.batch_tokens, len(batch) * lengths[batch[0]]) // 2
                 logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
-                again = [part for old in [batch, *pending[::-1]] for part in split_batch(old, lengths, self.batch_tokens)]
+                again = [
+                    part for old in [batch, *pending[::-1]] for part in split_batch(old, lengths, self.batch_tokens)
+                ]
                 pending = again[::-1]
                 continue
             if advance is not None:
                 advance(len(batch), sum(lengths[position] for position in batch))
         return vectors
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _forward(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
         longest = max(len(row) for row in rows)
         padded = torch.zeros((len(rows), longest), dtype=torch.long)

@@ -49,6 +49,9 @@ def load_text_encoder(model: str, options: EncoderOptions | None = None) -> Text
 
 
 def _backend(source: ModelSource, profile: ModelProfile, options: EncoderOptions) -> Backend:
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # its bar over weight tensors says nothing and breaks ours
     if profile.kind == "sentence-transformer":
         from harness.encoder.sentence import SentenceEncoder
 

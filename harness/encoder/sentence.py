@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.encoder.decoder import DTYPES, Advance, pick_device, pick_dtype
+from harness.encoder.decoder import DTYPES, LOAD_ERRORS, Advance, pick_device, pick_dtype
 from harness.errors import ModelLoadError
 from harness.prompts.profile import ModelProfile
 from harness.prompts.template import TaskPrompt
@@ -42,6 +42,12 @@ class SentenceEncoder:
         self.profile = profile
         self.device = pick_device(device)
         self.dtype = pick_dtype(dtype, self.device)
+        if not (directory / "modules.json").is_file():
+            # sentence-transformers would make up a mean-pooling pipeline for any model.
+            raise ModelLoadError(
+                f"{directory} has no modules.json, so it is no sentence-transformers model, which profile "
+                f"{profile.name!r} needs. Is this the right --profile?"
+            )
         try:
             self.model = SentenceTransformer(
                 str(directory),
@@ -49,7 +55,7 @@ class SentenceEncoder:
                 trust_remote_code=trust_remote_code,
                 model_kwargs={"dtype": DTYPES[self.dtype]},
             )
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        except LOAD_ERRORS as error:
             raise ModelLoadError(
                 f"{directory}: the model cannot be loaded: {' '.join(str(error).split())[:300]}"
             ) from error
@@ -72,9 +78,7 @@ class SentenceEncoder:
             chunk = [render(text) for text in texts[start : start + CHUNK_TEXTS]]
             lengths = self._lengths(chunk)
             truncated += sum(length > max_tokens for length in lengths)
-            encoded = self.model.encode(
-                chunk, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
-            )
+            encoded = self.model.encode(chunk, batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True)
             vectors.append(np.asarray(encoded, dtype=np.float32))
             if advance is not None:
                 advance(len(chunk), sum(min(length, max_tokens) for length in lengths))

@@ -66,7 +66,7 @@ def check_model_name(model: str) -> None:
     Raises:
         ConfigError: with the names that are possible.
     """
-    if model in (EMBEDDED, MINILM) or Path(model).is_dir():
+    if model in (EMBEDDED, MINILM) or (model and Path(model).is_dir()):  # Path("") is the working directory
         return
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and " " not in model:
         return
@@ -112,17 +112,19 @@ def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        folder = Path(
-            snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD)
-        )
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD))
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no model {model!r} (or it is private and HF_TOKEN is not set)."
             f"{suggest(model, ['BAAI/bge-en-icl', MINILM_ID])}"
         ) from error
     except (LocalEntryNotFoundError, FileNotFoundError) as error:
-        cure = "Fetch it once with the network, or give a directory." if offline else "Check the network, then try again."
-        raise DatasetUnavailableError(f"model {model!r} is not on this machine and the hub was not reached. {cure}") from error
+        cure = (
+            "Fetch it once with the network, or give a directory." if offline else "Check the network, then try again."
+        )
+        raise DatasetUnavailableError(
+            f"model {model!r} is not on this machine and the hub was not reached. {cure}"
+        ) from error
     except (HfHubHTTPError, OSError) as error:
         raise DatasetUnavailableError(f"model {model!r}: the hub answered: {str(error).splitlines()[0]}") from error
     return _local(folder, model, revision=folder.name)

@@ -29,9 +29,12 @@ class Backend(Protocol):
     dtype: str
     embed_dim: int
     batch_tokens: int
-    tokenization: str
     attention: str
     tokenizer_repaired: bool
+
+    @property
+    def tokenization(self) -> str:
+        """How texts become ids."""
 
     def encode(
         self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int, advance: Advance | None = None
@@ -133,16 +136,12 @@ class TextEncoder:
         scope = self.vector_scope(prompt, side)
         keys = [text_key(scope, text) for text in checked]
         known = self.store.get(keys)
-        missing: dict[bytes, str] = {
-            key: text for key, text in zip(keys, checked, strict=True) if key not in known
-        }
+        missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
             self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
-            np.stack([known[key] for key in keys])
-            if keys
-            else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
+            np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
         )
         if normalize:
             vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness import paths
 from harness.errors import ConfigError, TaskNotFoundError
 from harness.prompts.template import PromptTemplate
 from harness.registry.load import validate_file
-from harness.registry.registry import suggest
-from harness.types import TASK_TYPES
+from harness.registry.names import suggest
+from harness.types import TASK_TYPES, Side, TaskType, side_of
 
 Tokenization = Literal["official", "official-4x", "clean"]
+# Placeholders of each template: those it may hold, and those it must.
+_PLACEHOLDERS = {
+    "query": ({"instruction", "text"}, {"text"}),
+    "suffix": (set[str](), set[str]()),
+    "example": ({"instruction", "query", "response"}, {"query", "response"}),
+    "separator": (set[str](), set[str]()),
+    "document": ({"text"}, {"text"}),
+}
 
 
 class TemplateData(BaseModel):
@@ -29,6 +38,21 @@ class TemplateData(BaseModel):
     separator: str = "\n\n"
     document: str = "{text}"
 
+    @model_validator(mode="after")
+    def _placeholders(self) -> TemplateData:
+        for name, (allowed, needed) in _PLACEHOLDERS.items():
+            found = set(re.findall(r"\{(\w+)\}", getattr(self, name) or ""))
+            if found - allowed:
+                may = " and ".join(f"{{{key}}}" for key in sorted(allowed)) or "no placeholder"
+                wrong = ", ".join(f"{{{key}}}" for key in sorted(found - allowed))
+                raise ValueError(f"{name} holds {wrong}, which nothing fills in; it may hold {may}")
+            if getattr(self, name) is not None and needed - found:
+                raise ValueError(f"{name} must hold {' and '.join(f'{{{key}}}' for key in sorted(needed))}")
+        if not self.query.endswith("{text}"):
+            # A length limit cuts the end of the filled query template: only the text may stand there.
+            raise ValueError("query must end with {text}; put what follows the text into suffix, which is never cut")
+        return self
+
 
 class ModelProfile(BaseModel):
     """One profile file."""
@@ -41,7 +65,8 @@ class ModelProfile(BaseModel):
     kind: Literal["decoder", "sentence-transformer"]
     """decoder: transformers causal LM, last-token pooling. sentence-transformer: the model's own pipeline."""
     models: list[str] = []
-    """Model ids (shell patterns) that take this profile."""
+    """Which models take this profile: hub ids (org/name), and names without a slash for directories and built-in
+    models. Shell patterns (*) are allowed."""
     template: TemplateData
     pooling: Literal["last_token", "model"] = "last_token"
     """last_token: hidden state of `end_token`; model: whatever the sentence-transformers pipeline does."""
@@ -53,13 +78,27 @@ class ModelProfile(BaseModel):
     """Tokens that the tokenizer must hold, each as one id."""
     tokenization: Tokenization = "clean"
     """official: FlagICLModel's decode and re-encode; official-4x: as transformers 4 did it; clean: one pass."""
-    prompted_types: list[str] = list(TASK_TYPES)
+    prompted_types: list[TaskType] = list(get_args(TaskType))
     """Task types whose texts take the query template; others are encoded like documents."""
-    query_max_tokens: int = 512
-    document_max_tokens: int = 512
-    normalize_except: list[str] = []
+    query_max_tokens: int = Field(default=512, ge=8)
+    document_max_tokens: int = Field(default=512, ge=8)
+    normalize_except: list[TaskType] = []
     """Task types whose vectors are not normalised."""
     trained_for_examples: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _usable_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", value):
+            raise ValueError(f"{value!r} is not usable: small letters, digits and . _ - are allowed")
+        return value
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> ModelProfile:
+        expected = {"decoder": "last_token", "sentence-transformer": "model"}[self.kind]
+        if self.pooling != expected:
+            raise ValueError(f"kind {self.kind} goes with pooling: {expected}, not {self.pooling}")
+        return self
 
     @property
     def prompt_template(self) -> PromptTemplate:
@@ -70,6 +109,12 @@ class ModelProfile(BaseModel):
         """Whether vectors of this task type are divided by their length."""
         return task_type not in self.normalize_except
 
+    def side(self, task_type: str, prompt_type: str | None) -> Side:
+        """Return which template a text takes: `side_of`, but bare text for types that this family does not prompt."""
+        if task_type in TASK_TYPES and task_type not in self.prompted_types:
+            return "document"
+        return side_of(task_type, prompt_type)
+
 
 def load_profiles() -> dict[str, ModelProfile]:
     """Read the built-in profiles.
@@ -79,6 +124,33 @@ def load_profiles() -> dict[str, ModelProfile]:
     """
     profiles = [validate_file(path, ModelProfile)[0] for path in sorted(paths.profiles_dir().glob("*.yaml"))]
     return {profile.name: profile for profile in profiles}
+
+
+def _hub_id_of_snapshot(directory: Path) -> str | None:
+    """Return org/name for a folder inside the hub's cache (models--org--name/snapshots/<commit>)."""
+    return next((part[8:].replace("--", "/") for part in directory.parts if part.startswith("models--")), None)
+
+
+def _matches(profile: ModelProfile, model: str) -> bool:
+    """Whether a profile's patterns name a model.
+
+    A pattern with a slash names hub ids. One without names directories; a string that is neither is a built-in name and
+    must be written out, so that no made-up name finds a profile by its beginning.
+    """
+    path = Path(model)
+    is_directory = path.is_dir()
+    hub_id = (_hub_id_of_snapshot(path.resolve()) if is_directory else None) or model
+    for pattern in profile.models:
+        folded = pattern.casefold()
+        if "/" in pattern:
+            if fnmatchcase(hub_id.casefold(), folded):
+                return True
+        elif is_directory:
+            if fnmatchcase(path.resolve().name.casefold(), folded):
+                return True
+        elif model.casefold() == folded:
+            return True
+    return False
 
 
 def find_profile(model: str, profile: str | None = None) -> ModelProfile:
@@ -100,18 +172,27 @@ def find_profile(model: str, profile: str | None = None) -> ModelProfile:
             return validate_file(Path(profile), ModelProfile)[0]
         raise TaskNotFoundError(
             f"profile {profile!r} is not known.{suggest(profile, profiles)} Known: {', '.join(profiles)}; "
-            "or give the path of a profile file (*.yaml)."
+            "or give the path of a profile file (*.yaml). See: icl-harness list models"
         )
-    names = {model.casefold(), Path(model).name.casefold()}
     for candidate in profiles.values():
-        for pattern in candidate.models:
-            if any(fnmatchcase(name, pattern.casefold()) for name in names):
-                return candidate
-    known = [pattern for candidate in profiles.values() for pattern in candidate.models]
-    raise TaskNotFoundError(
-        f"no profile fits model {model!r}.{suggest(model, known)} Name one with --profile "
-        f"({', '.join(profiles)}, or a profile file; see docs/profiles.md)."
-    )
+        if _matches(candidate, model):
+            return candidate
+    raise TaskNotFoundError(_no_profile(model, profiles))
 
 
-__all__ = ["ConfigError", "ModelProfile", "Tokenization", "find_profile", "load_profiles"]
+def _no_profile(model: str, profiles: dict[str, ModelProfile]) -> str:
+    name = Path(model).name.casefold()
+    alike = [
+        profile.name
+        for profile in profiles.values()
+        if any(fnmatchcase(name, Path(pattern).name.casefold()) for pattern in profile.models)
+    ]
+    if alike:
+        hint = f" By its name it may be of the family {alike[0]!r}: if so, give --profile {alike[0]}."
+    else:
+        patterns = [pattern for profile in profiles.values() for pattern in profile.models if "*" not in pattern]
+        hint = f"{suggest(model, patterns)} Give --profile NAME ({', '.join(profiles)}) or a profile file."
+    return f"no profile (prompt format) fits model {model!r}.{hint} See docs/profiles.md"
+
+
+__all__ = ["ConfigError", "ModelProfile", "TemplateData", "Tokenization", "find_profile", "load_profiles"]

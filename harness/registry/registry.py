@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import paths
 from harness.errors import ConfigError, FewShotError, TaskNotFoundError
-from harness.registry.load import LoadedFile, load_example_set, load_task_files
+from harness.registry.load import LoadedExamples, LoadedFile, load_task_files, scan_example_set
+from harness.registry.names import suggest
 from harness.registry.spec import DatasetRef, FewShotExample, Instruction, TaskSpec
+from harness.registry.strict_yaml import Problem, RegistryFileError
 
 DEFAULT_INSTRUCTIONS = "default"
 CURATED_EXAMPLES = "curated"
@@ -38,6 +39,11 @@ class RegisteredTask:
     examples: tuple[FewShotExample, ...]
     examples_set: str
     path: Path
+
+    @property
+    def alias_of(self) -> str | None:
+        """The task whose instruction and examples an alias takes; None for tasks and parts."""
+        return self.canonical if self.part_of is None and self.name != self.canonical else None
 
     def instruction(self, instruction_set: str = DEFAULT_INSTRUCTIONS) -> Instruction:
         """Return the instruction of a set.
@@ -74,23 +80,6 @@ class RegisteredTask:
         return self.examples[:num_fewshot]
 
 
-def suggest(name: str, known: Iterable[str], limit: int = 3) -> str:
-    """Return " Did you mean ...?" for the known names nearest to a mistyped one, or ""."""
-    wanted = name.casefold()
-
-    def likeness(candidate: str) -> float:
-        folded = candidate.casefold()
-        # A shortened name ("Banking77") should find the long one, so its beginning is compared as well.
-        return max(
-            difflib.SequenceMatcher(None, wanted, folded).ratio(),
-            difflib.SequenceMatcher(None, wanted, folded[: len(wanted)]).ratio() - 0.05,
-        )
-
-    scored = sorted(((likeness(candidate), candidate) for candidate in set(known)), reverse=True)
-    close = [candidate for value, candidate in scored[:limit] if value >= 0.6]
-    return f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-
-
 class Registry:
     """All registry files of a session, indexed by task, alias and part."""
 
@@ -98,23 +87,14 @@ class Registry:
         """Index the files.
 
         Raises:
-            ConfigError: two files or aliases claim one name; all such problems in one message.
+            RegistryFileError: two files or aliases claim one name; all such problems in one message.
         """
         self.files = files
         self.examples_set = examples_set
-        self._tasks: dict[str, RegisteredTask] = {}
-        problems: list[str] = []
-        for file in files:
-            for task in _expand(file, examples_set):
-                other = self._tasks.get(task.name)
-                if other is not None:
-                    problems.append(
-                        f"{file.path}:1: task name {task.name!r} is already taken by {other.path}."
-                    )
-                    continue
-                self._tasks[task.name] = task
+        problems = name_problems(files)
         if problems:
-            raise ConfigError("\n".join(problems))
+            raise RegistryFileError(problems)
+        self._tasks = {task.name: task for file in files for task, _ in _expand(file, examples_set)}
 
     @classmethod
     def load(cls, extra_dirs: Iterable[Path] = (), *, examples: str = CURATED_EXAMPLES) -> Registry:
@@ -131,26 +111,40 @@ class Registry:
         registry = cls(load_task_files([paths.task_examples_dir(), *extra_dirs]))
         if examples == CURATED_EXAMPLES:
             return registry
-        folder = Path(examples)
-        if not folder.is_dir():
-            raise ConfigError(
-                f"--examples {examples!r} is neither 'curated' nor a folder of example files."
+        folder = example_set_folder(examples)
+        files, problems = scan_example_set(folder)
+        problems += registry.unknown_tasks(files)
+        if problems:
+            raise RegistryFileError(problems)
+        sets = {file.content.task: tuple(file.content.examples) for file in files}
+        return registry.with_examples(sets, name=folder.resolve().name)
+
+    def unknown_tasks(self, files: Iterable[LoadedExamples]) -> list[Problem]:
+        """Return a problem for each file of an example set whose task the registry lacks."""
+        return [
+            Problem(
+                str(file.path),
+                file.located.line(("task",)),
+                f"task {file.content.task!r} is not in the registry.{suggest(file.content.task, self._tasks)}",
             )
-        return registry.with_examples(load_example_set(folder), name=folder.name)
+            for file in files
+            if file.content.task not in self._tasks
+        ]
 
     def with_examples(self, sets: dict[str, tuple[FewShotExample, ...]], *, name: str) -> Registry:
         """Return a copy whose examples are those of another set.
+
+        A task takes the examples under its own name. An alias or part without any takes those of its task.
 
         Raises:
             TaskNotFoundError: the set names a task that the registry lacks.
         """
         for task_name in sets:
             self.get(task_name)
-        by_canonical = {self.get(task_name).canonical: examples for task_name, examples in sets.items()}
         copy = Registry([], examples_set=name)
         copy.files = self.files
         copy._tasks = {
-            key: replace(task, examples=by_canonical.get(task.canonical, ()), examples_set=name)
+            key: replace(task, examples=sets.get(key, sets.get(task.canonical, ())), examples_set=name)
             for key, task in self._tasks.items()
         }
         return copy
@@ -158,7 +152,7 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._tasks
 
-    def __iter__(self) -> Iterable[RegisteredTask]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[RegisteredTask]:
         return iter(self._tasks.values())
 
     def get(self, name: str) -> RegisteredTask:
@@ -193,13 +187,59 @@ class Registry:
         return sorted(tasks, key=lambda task: (task.task_type, task.name))
 
 
-def _expand(file: LoadedFile, examples_set: str) -> list[RegisteredTask]:
-    """Make the entries of one file: the task itself, its aliases and its parts."""
+def example_set_folder(examples: str) -> Path:
+    """Return the folder that an --examples value other than `curated` names.
+
+    Raises:
+        ConfigError: it is no folder.
+    """
+    folder = Path(examples)
+    if not folder.is_dir():
+        raise ConfigError(
+            f"--examples {examples!r} is neither {CURATED_EXAMPLES!r} (the examples of the registry) nor a folder of "
+            "example files."
+        )
+    return folder
+
+
+def name_problems(files: Iterable[LoadedFile]) -> list[Problem]:
+    """Return a problem for every task, alias or part name that an earlier one has taken."""
+    taken: dict[str, tuple[RegisteredTask, int]] = {}
+    problems: list[Problem] = []
+    for file in files:
+        for task, line in _expand(file, CURATED_EXAMPLES):
+            if task.name not in taken:
+                taken[task.name] = (task, line)
+                continue
+            other, other_line = taken[task.name]
+            here = f"{other.path}:{other_line}"
+            if _role(task) == _role(other) == "task":
+                message = f"a second file for task {task.name!r}; the first is {here}. Keep one of them."
+            else:
+                message = f"{_role(task)} {task.name!r} is already the name of the {_role(other)} at {here}."
+            problems.append(Problem(str(file.path), line, message))
+    return problems
+
+
+def _role(task: RegisteredTask) -> str:
+    if task.part_of is not None:
+        return "part"
+    return "alias" if task.alias_of is not None else "task"
+
+
+def data_folder(file: LoadedFile) -> Path | None:
+    """Return the data folder of an entry: packaged for a shipped file, beside the file for a user's."""
+    name = file.spec.data
+    if name is None:
+        return None
+    if file.path.is_relative_to(paths.task_examples_dir()):
+        return paths.packaged_dataset_dir(name)
+    return (file.path.parent / name).resolve()
+
+
+def _expand(file: LoadedFile, examples_set: str) -> list[tuple[RegisteredTask, int]]:
+    """Make the entries of one file, each with its line: the task itself, its aliases and its parts."""
     spec: TaskSpec = file.spec
-    data = None
-    if spec.data is not None:
-        packaged = paths.packaged_dataset_dir(spec.data)
-        data = packaged if packaged.is_dir() else (file.path.parent / spec.data).resolve()
     own = RegisteredTask(
         name=spec.task,
         canonical=spec.task,
@@ -209,7 +249,7 @@ def _expand(file: LoadedFile, examples_set: str) -> list[RegisteredTask]:
         splits=tuple(spec.splits),
         subsets=tuple(spec.subsets),
         dataset=spec.dataset,
-        data=data,
+        data=data_folder(file),
         description=spec.description,
         parts=tuple(part.name for part in spec.parts),
         part_of=None,
@@ -218,8 +258,7 @@ def _expand(file: LoadedFile, examples_set: str) -> list[RegisteredTask]:
         examples_set=examples_set,
         path=file.path,
     )
-    entries = [own]
-    entries += [
+    aliases = [
         replace(
             own,
             name=alias.name,
@@ -233,15 +272,18 @@ def _expand(file: LoadedFile, examples_set: str) -> list[RegisteredTask]:
         )
         for alias in spec.aliases
     ]
-    entries += [
+    parts = [
         replace(
-            own,
-            name=part.name,
-            benchmarks=tuple(part.benchmarks),
-            dataset=part.dataset,
-            parts=(),
-            part_of=own.name,
+            own, name=part.name, benchmarks=tuple(part.benchmarks), dataset=part.dataset, parts=(), part_of=spec.task
         )
         for part in spec.parts
     ]
-    return entries
+    line = file.located.line
+    return [
+        (own, line(("task",))),
+        *((alias, line(("aliases", index, "name"))) for index, alias in enumerate(aliases)),
+        *((part, line(("parts", index, "name"))) for index, part in enumerate(parts)),
+    ]
+
+
+__all__ = ["CURATED_EXAMPLES", "DEFAULT_INSTRUCTIONS", "RegisteredTask", "Registry", "name_problems", "suggest"]

@@ -13,12 +13,24 @@ from harness.types import TaskType
 # Markers that would let an example close its own field and open another (FlagEmbedding icl.py template).
 CONTROL_TOKENS = ("<instruct>", "<query>", "<response>", "<s>", "</s>", "<unk>", "<pad>", "<|endoftext|>")
 MAX_EXAMPLE_CHARS = 16_384
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ,._+()/-]{0,127}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,._+()/-]{0,127}")
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def _check_name(value: str) -> str:
-    if not _NAME.match(value) or ".." in value:
-        raise ValueError(f"{value!r} is not a usable name (letters, digits, blanks and , . _ + ( ) / -, at most 128)")
+    # Names become parts of paths: no way out of a folder, no empty or hidden part.
+    parts = value.split("/")
+    if not _NAME.fullmatch(value) or any(part in ("", ".") or ".." in part or part != part.strip() for part in parts):
+        raise ValueError(
+            f"{value!r} is not a usable name: at most 128 letters, digits, blanks and , . _ + ( ) / - are allowed, "
+            "the first a letter or digit, and no '..' or empty part between slashes"
+        )
+    return value
+
+
+def _check_word(value: str) -> str:
+    if not _WORD.fullmatch(value) or ".." in value:
+        raise ValueError(f"{value!r} is not usable here: at most 64 letters, digits and . _ - are allowed")
     return value
 
 
@@ -26,9 +38,10 @@ def _check_text(value: str) -> str:
     if not value.strip():
         raise ValueError("text is empty")
     if value != unicodedata.normalize("NFC", value):
-        raise ValueError("text is not in Unicode normal form C")
-    if any(ord(ch) < 32 and ch not in "\n\t" for ch in value):
-        raise ValueError("text holds a control character")
+        raise ValueError("text is not in Unicode normal form C: letters and accents must be one character (NFC)")
+    for character in value:
+        if unicodedata.category(character) == "Cc" and character not in "\n\t":
+            raise ValueError(f"text holds the control character U+{ord(character):04X}")
     return value
 
 
@@ -38,11 +51,12 @@ def _check_example_text(value: str) -> str:
         raise ValueError(f"text has {len(value)} characters; at most {MAX_EXAMPLE_CHARS} are allowed")
     for token in CONTROL_TOKENS:
         if token in value:
-            raise ValueError(f"text holds the control token {token}")
+            raise ValueError(f"text holds the control token {token}, which would break the prompt apart")
     return value
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+Word = Annotated[str, AfterValidator(_check_word)]
 Text = Annotated[str, AfterValidator(_check_text)]
 ExampleText = Annotated[str, AfterValidator(_check_example_text)]
 
@@ -62,7 +76,7 @@ class FewShotExample(_Model):
     @model_validator(mode="after")
     def _differs(self) -> FewShotExample:
         if self.query.strip() == self.response.strip():
-            raise ValueError("query and response are equal")
+            raise ValueError("query and response are equal, so the example shows nothing")
         return self
 
 
@@ -92,11 +106,11 @@ class TaskAlias(_Model):
 
     name: Name
     benchmarks: list[Name] = []
-    main_metric: str | None = None
-    splits: list[str] | None = None
-    subsets: list[str] | None = None
+    main_metric: Word | None = None
+    splits: list[Word] | None = Field(default=None, min_length=1)
+    subsets: list[Word] | None = Field(default=None, min_length=1)
     dataset: DatasetRef | None = None
-    other_instructions: dict[Name, Instruction] = {}
+    other_instructions: dict[Word, Instruction] = {}
 
 
 class TaskPart(_Model):
@@ -114,35 +128,31 @@ class TaskSpec(_Model):
     type: TaskType
     benchmarks: list[Name] = []
     """Benchmarks that count this task."""
-    main_metric: str
+    main_metric: Word
     """mteb's key of the main score."""
-    splits: list[str] = ["test"]
-    subsets: list[str] = ["default"]
+    splits: list[Word] = Field(default=["test"], min_length=1)
+    subsets: list[Word] = Field(default=["default"], min_length=1)
     dataset: DatasetRef | None = None
     """Hub data set of a task that mteb knows."""
-    data: str | None = None
+    data: Text | None = None
     """Packaged or local data folder of a task that mteb does not know."""
     description: str = ""
     parts: list[TaskPart] = []
     aliases: list[TaskAlias] = []
     instruction: Instruction
     """The text the model was evaluated with by its authors (set `default`)."""
-    other_instructions: dict[Name, Instruction] = {}
+    other_instructions: dict[Word, Instruction] = {}
     labels: LabelNames | None = None
-    examples: list[FewShotExample] = Field(default=[])
+    examples: list[FewShotExample] = []
     examples_shared_by: list[Name] = []
     """Tasks of other files that use these very examples by declaration."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TaskSpec:
-        seen: set[tuple[str, str]] = set()
-        for example in self.examples:
-            pair = (example.query, example.response)
-            if pair in seen:
-                raise ValueError(f"the example with query {example.query[:60]!r} occurs twice")
-            seen.add(pair)
         if "default" in self.other_instructions:
             raise ValueError("other_instructions must not hold 'default': that is the key `instruction`")
+        if self.dataset is not None and self.data is not None:
+            raise ValueError("dataset and data exclude each other: a hub data set, or a folder of files")
         return self
 
 
@@ -150,5 +160,5 @@ class ExampleFile(_Model):
     """A file of a user's example set: it replaces the examples of one task."""
 
     task: Name
-    examples: list[FewShotExample]
+    examples: list[FewShotExample] = Field(min_length=1)
     provenance: dict[str, str | int | float | bool | list[str] | list[int]] = {}

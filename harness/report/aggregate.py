@@ -87,17 +87,22 @@ class Standing(Protocol):
         """Whether a --limit run made it."""
 
 
+def _has_score(row: Standing) -> bool:
+    return any(score is not None for score in row.scores)
+
+
 def rank_rows(rows: Sequence[Standing]) -> tuple[list[int], list[float]]:
     """Return "Rank (Borda)" and the Borda points of each row.
 
     As mteb for rows without gaps. Different from mteb on purpose: a row with a gap ranks after every full row
     (mteb lets many points outweigh a missing task); partial rows are ranked among themselves, after all others,
-    and take no part in the points of the others; each configuration of a model is a row with points of its own
+    and take no part in the points of the others; a row without any score is shown, with 0 points, and does not raise
+    those of the others; each configuration of a model is a row with points of its own
     (mteb pools them by model name); a task with a missing split or subset gives no points.
     """
     points = [0.0] * len(rows)
     for partial in (False, True):
-        members = [index for index, row in enumerate(rows) if row.partial == partial]
+        members = [index for index, row in enumerate(rows) if row.partial == partial and _has_score(row)]
         for index, value in zip(members, borda_points([rows[i].scores for i in members]), strict=True):
             points[index] = value
     keys = [(float(row.partial), float(None in row.scores), -value) for row, value in zip(rows, points, strict=True)]

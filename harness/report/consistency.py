@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ResultSchemaError
 from harness.report.table import IDENTITY_COLUMNS
+from harness.report.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PATH_COLUMN = "_path"
 """Column that names the file a row was read from."""
+NOTES_ATTRIBUTE = "notes"
+"""Key of `DataFrame.attrs` with sentences for the reader of a table."""
 
 _TASK_CELL = (*IDENTITY_COLUMNS, "task_name", "split", "hf_subset")
 _CELL = (*_TASK_CELL, "metric")
@@ -33,9 +36,9 @@ def check_values(frame: pd.DataFrame) -> None:
         "main score {score!r} of metric {metric!r} is outside -1..1 (scores are fractions, not percentages)": (
             frame["is_main"] & (score.abs() > 1)
         ),
-        "task is a part of itself": frame["part_of"] == frame["task_name"],
         "negative number of examples or limit": (frame["num_fewshot"] < 0) | (frame["limit"] < 0),
         **{f"{name} is empty": frame[name] == "" for name in _NOT_EMPTY},
+        "task is a part of itself": frame["part_of"] == frame["task_name"],
     }
     for problem, mask in wrong.items():
         if mask.any():
@@ -77,7 +80,7 @@ def _describe_clash(clash: pd.DataFrame) -> str:
     other = clash[same_cell & (clash["result_key"] != first["result_key"])].iloc[0]
     causes = ("prompt_fingerprint", "num_fewshot", "dataset_revision", "mteb_version", "normalized", "is_main")
     differing = [name for name in causes if first[name] != other[name]] or ["result_key"]
-    return (
+    return visible(
         f"task {first['task_name']!r} of {first['model_name']!r} ({first['configuration']}) has two different results, "
         f"in run {first['run_id']} ({first[PATH_COLUMN]}) and run {other['run_id']} ({other[PATH_COLUMN]}): "
         f"they differ in {', '.join(differing)}. Name only one of the two runs."

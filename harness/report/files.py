@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, StorageError
+from harness.errors import ConfigError
 from harness.report.leaderboard import build_leaderboards
 from harness.report.load import load_scores
 from harness.report.markdown import render_markdown
 from harness.report.table import IDENTITY_COLUMNS, LeaderboardRow, LeaderboardTable
+from harness.store.atomic import write_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +28,7 @@ _INTEGERS = frozenset({"query_max_tokens", "document_max_tokens", "limit"})
 def write_leaderboard(run_dir: Path) -> LeaderboardTable:
     """Write RUN_DIR/leaderboard.md from RUN_DIR/scores.parquet, with a table of every task.
 
-    manifest.json need not be there yet, so that a run can write it last.
+    manifest.json is not read, because a run writes it last.
 
     Returns:
         The first table; a run over tasks of several benchmarks has one for each, and the file holds them all.
@@ -39,7 +38,7 @@ def write_leaderboard(run_dir: Path) -> LeaderboardTable:
         IncompleteRunError: no task has a main score.
         StorageError: the file cannot be written.
     """
-    tables = build_leaderboards(load_scores([run_dir], need_manifest=False))
+    tables = build_leaderboards(load_scores([run_dir], use_manifest=False))
     write_tables(tables, run_dir, formats=("md",), per_task=True)
     return tables[0]
 
@@ -66,7 +65,9 @@ def write_tables(
     if "parquet" in formats:
         contents[WIDE_FILE] = _parquet_bytes(wide_table(tables))
         contents[LONG_FILE] = _parquet_bytes(long_table(tables))
-    return [_write_atomically(folder / name, content) for name, content in contents.items()]
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in contents]
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -160,20 +161,3 @@ def _parquet_bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _write_atomically(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        mend = "Free space or choose another folder."
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error}). {mend}") from error
-    return path

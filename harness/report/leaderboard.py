@@ -49,24 +49,23 @@ def build_leaderboards(
     """
     registry = Registry.load() if registry is None else registry
     collected = collect_rows(scores)
-    load_notes = list(scores.attrs.get("notes", ()))
     if not collected.rows:
         raise IncompleteRunError("the runs hold no main score of any task. Give the run's command again.")
     if benchmark is not None:
         tasks = benchmark_tasks(benchmark, registry)
         if not any(task.covers & row.cells.keys() for task in tasks for row in collected.rows):
             raise ConfigError(_no_task_of(benchmark, collected, registry))
-        return [_build_table(benchmark, benchmark, tasks, collected, load_notes, chosen=True)]
+        return [_build_table(benchmark, benchmark, tasks, collected, chosen=True)]
 
     observed = {name for row in collected.rows for name in row.cells}
     tables, shown = [], set[str]()
     for name, tasks in _covered_benchmarks(observed, collected, registry):
-        tables.append(_build_table(name, name, tasks, collected, load_notes))
+        tables.append(_build_table(name, name, tasks, collected))
         shown |= frozenset().union(*(task.covers for task in tasks))
     if left := observed - shown:
         title = OTHER_TITLE if tables else FREE_TITLE
         tasks = free_tasks(left, collected, registry)
-        tables.append(_build_table(title, None, tasks, collected, load_notes))
+        tables.append(_build_table(title, None, tasks, collected))
     return tables
 
 
@@ -97,7 +96,6 @@ def _build_table(
     benchmark: str | None,
     tasks: Sequence[CountedTask],
     collected: Collected,
-    load_notes: list[str],
     *,
     chosen: bool = False,
 ) -> LeaderboardTable:
@@ -108,11 +106,12 @@ def _build_table(
         benchmark: benchmark whose tasks these are, if any.
         tasks: the columns, in order.
         collected: all rows; those without any of the tasks are left out.
-        load_notes: notes from reading the files.
         chosen: whether the user named the benchmark, so that what is left out has to be said.
     """
-    every = [_Scored(row, tuple(task.score(row) for task in tasks)) for row in collected.rows]
-    scored = [item for item in every if any(value is not None for value in item.scores)]
+    covered = frozenset().union(*(task.covers for task in tasks))
+    scored = [
+        _Scored(row, tuple(task.score(row) for task in tasks)) for row in collected.rows if covered & row.cells.keys()
+    ]
     remarks = remarks_of([item.row for item in scored])
     ranks, points = rank_rows(scored)
     types = [task.task_type for task in tasks]
@@ -134,12 +133,12 @@ def _build_table(
             )
         )
     rows.sort(key=lambda row: (row.rank, row.key.sort_key))
-    left_out = [item.row.key for item in every if item not in scored] if chosen else []
+    left_out = [row.key for row in collected.rows if not covered & row.cells.keys()] if chosen else []
     return LeaderboardTable(
         title=title,
         benchmark=benchmark,
         tasks=tuple(Task(task.name, task.task_type) for task in tasks),
         task_types=task_types,
         rows=tuple(rows),
-        notes=tuple([*load_notes, *table_notes(tasks, rows, collected, left_out=left_out, chosen=chosen)]),
+        notes=(*collected.notes, *table_notes(tasks, rows, collected, left_out=left_out, chosen=chosen)),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import ConfigError, IncompleteRunError, ResultSchemaError
-from harness.report.consistency import PATH_COLUMN, check_one_main_metric, check_values, drop_repeated
+from harness.report.consistency import NOTES_ATTRIBUTE, PATH_COLUMN, check_one_main_metric, check_values, drop_repeated
+from harness.store.atomic import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SCORES_FILE = "scores.parquet"
 MANIFEST_FILE = "manifest.json"
-NOTES_ATTRIBUTE = "notes"
 
 _FINISHED = frozenset({"complete", "completed", "done", "finished", "ok", "success"})
 
@@ -26,7 +25,7 @@ class _Source(NamedTuple):
     notes: list[str]
 
 
-def load_scores(paths: Sequence[Path], *, need_manifest: bool = True) -> pd.DataFrame:
+def load_scores(paths: Sequence[Path], *, use_manifest: bool = True) -> pd.DataFrame:
     """Read the scores of run directories or scores.parquet files into one frame.
 
     A score that several runs hold under one result key is kept once, from the run named first. The frame's
@@ -34,7 +33,7 @@ def load_scores(paths: Sequence[Path], *, need_manifest: bool = True) -> pd.Data
 
     Args:
         paths: run directories (scores.parquet and manifest.json) or scores.parquet files.
-        need_manifest: whether a run directory without manifest.json is an error.
+        use_manifest: whether a run directory must have its manifest.json, whose status may become a note.
 
     Raises:
         ConfigError: no path given, or one does not exist.
@@ -46,7 +45,7 @@ def load_scores(paths: Sequence[Path], *, need_manifest: bool = True) -> pd.Data
 
     if not paths:
         raise ConfigError("no run directory was given. Name at least one: icl-harness report RUN...")
-    sources = [_locate(path, need_manifest=need_manifest) for path in paths]
+    sources = [_locate(path, use_manifest=use_manifest) for path in paths]
     notes = [note for source in sources for note in source.notes]
     tables = []
     for file in dict.fromkeys(source.scores for source in sources):
@@ -66,7 +65,7 @@ def load_scores(paths: Sequence[Path], *, need_manifest: bool = True) -> pd.Data
     return frame
 
 
-def _locate(path: Path, *, need_manifest: bool) -> _Source:
+def _locate(path: Path, *, use_manifest: bool) -> _Source:
     path = path.resolve()
     if path.is_file():
         return _Source(path, [])
@@ -77,10 +76,7 @@ def _locate(path: Path, *, need_manifest: bool) -> _Source:
         inner = any(path.glob(f"*/{SCORES_FILE}"))
         mend = f"It holds run directories: name {path}/*." if inner else "Name a directory that `run` has written."
         raise ResultSchemaError(f"{path}: no {SCORES_FILE} in this directory. {mend}")
-    manifest = path / MANIFEST_FILE
-    if not need_manifest and not manifest.exists():
-        return _Source(scores, [])
-    return _Source(scores, _manifest_notes(manifest))
+    return _Source(scores, _manifest_notes(path / MANIFEST_FILE) if use_manifest else [])
 
 
 def _manifest_notes(path: Path) -> list[str]:
@@ -89,10 +85,7 @@ def _manifest_notes(path: Path) -> list[str]:
             f"{path}: no such file, so this run was not finished. Give the run's command again, "
             f"or name {path.with_name(SCORES_FILE)} itself to see the tasks it has."
         )
-    try:
-        manifest: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultSchemaError(f"{path}: not readable as JSON ({_one_line(error)}). Run again.") from error
+    manifest: Any = read_json(path)
     run_id = manifest.get("run_id") if isinstance(manifest, dict) else None
     if not isinstance(run_id, str) or not run_id:
         raise ResultSchemaError(f"{path}: has no text `run_id`, so it is no manifest of a run. Run again.")
@@ -121,8 +114,9 @@ def _read_table(path: Path) -> pa.Table:
         raise ResultSchemaError(f"{path}: not a readable parquet file ({_one_line(error)}). Run again.") from error
     version = (table.schema.metadata or {}).get(b"schema_version")
     if version is not None and version != str(SCHEMA_VERSION).encode():
+        shown = version.decode("utf-8", "replace")
         raise ResultSchemaError(
-            f"{path}: written with schema version {version!r}, this program reads {SCHEMA_VERSION}. "
+            f"{path}: written with schema version {shown!r}, this program reads {SCHEMA_VERSION}. "
             "Use the version of the program that wrote it, or run again."
         )
     wanted = arrow_schema()

@@ -65,17 +65,18 @@ def table_notes(
 
 
 def _gap_notes(tasks: Sequence[CountedTask], rows: Sequence[LeaderboardRow]) -> list[str]:
-    notes = []
+    """Name the missing tasks, once for all rows that miss the same ones."""
+    missing: dict[tuple[str, ...], list[str]] = {}
     for row in rows:
-        missing = [task.name for task, score in zip(tasks, row.task_scores, strict=True) if score is None]
-        if missing:
-            notes.append(
-                f"{row.name}, {row.key.shots}-shot: no complete score for {plural(len(missing), 'task')} "
-                f"({shorten(missing, 3)})."
-            )
-    if len(notes) > _MOST_GAP_NOTES:
-        more = len(notes) - _MOST_GAP_NOTES
-        notes[_MOST_GAP_NOTES:] = [f"{plural(more, 'more row')} with missing scores."]
+        gaps = tuple(task.name for task, score in zip(tasks, row.task_scores, strict=True) if score is None)
+        if gaps:
+            missing.setdefault(gaps, []).append(f"{row.name}, {row.key.shots}-shot")
+    notes = [
+        f"No complete score for {plural(len(gaps), 'task')} ({shorten(list(gaps), 3)}): {shorten(names, 3, '; ')}."
+        for gaps, names in missing.items()
+    ]
+    more = sum(len(names) for names in list(missing.values())[_MOST_GAP_NOTES:])
+    notes[_MOST_GAP_NOTES:] = [f"{plural(more, 'more row')} with missing scores."] if more else []
     if notes:
         notes.append("A row with a missing score has no mean and is ranked after every full row.")
     return notes

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.report.consistency import NOTES_ATTRIBUTE
 from harness.report.table import IDENTITY_COLUMNS, RowKey
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Collected(NamedTuple):
     """"metric" or "dataset_revision" -> task name and cell -> its values in all rows."""
     unscored: list[RowKey]
     """Rows that hold metrics but no main score."""
+    notes: list[str]
+    """What reading the files found worth saying."""
 
 
 def collect_rows(scores: pd.DataFrame) -> Collected:
@@ -71,7 +74,9 @@ def collect_rows(scores: pd.DataFrame) -> Collected:
     identities = scores[list(IDENTITY_COLUMNS)].drop_duplicates()
     everything = {RowKey(*record) for record in zip(*(identities[name].tolist() for name in identities), strict=True)}
     ordered = sorted(rows.values(), key=lambda row: row.key.sort_key)
-    return Collected(ordered, dict(task_types), part_of, variants, sorted(everything - rows.keys()))
+    unscored = sorted(everything - rows.keys())
+    notes = list(scores.attrs.get(NOTES_ATTRIBUTE, ()))
+    return Collected(ordered, dict(task_types), part_of, variants, unscored, notes)
 
 
 def remarks_of(rows: list[RowScores]) -> dict[RowKey, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from io import StringIO
 from typing import TYPE_CHECKING
@@ -22,9 +23,14 @@ _SHORT_TYPES = {
     "Retrieval": "Retr.",
     "Summarization": "Summ.",
 }
+_RANK_WIDTH = 7
+_SHOTS_WIDTH = 5
 _SCORE_WIDTH = 6
-_NAME_WIDTH = 22
-"""Columns that names need at least; else the types go into a second table."""
+_NAME_WIDTH = 20
+"""Columns that names need at least; else the types go into tables of their own."""
+_SHORT_NAME_WIDTH = 14
+"""The same in those tables, where the organisation is left away."""
+_TASK_SCORE_WIDTH = 13
 
 
 def render_terminal(
@@ -59,14 +65,17 @@ def render_terminal(
 def _render(console: Console, table: LeaderboardTable, *, per_task: bool) -> None:
     means, types = table.mean_columns(), table.type_columns()
     _say(console, f"\n{visible(table.title)} ({plural(len(table.tasks), 'task')})", style="bold")
-    fixed = 7 + 6 + _SCORE_WIDTH + (_SCORE_WIDTH + 1) * (len(means) - 1 + len(types)) + 6
-    if fixed + _NAME_WIDTH <= console.width:
-        console.print(_table(table, [*means, *types]))
+    names = [row.name for row in table.rows]
+    room = console.width - _fixed_width(len(means) + len(types))
+    if room >= _NAME_WIDTH:
+        console.print(_table(table, [*means, *types], [_break_name(name, room) for name in names]))
     else:
-        console.print(_table(table, means))
-        room = console.width - (7 + 6 + _NAME_WIDTH + 6)
-        for start in range(0, len(types), step := max(room // (_SCORE_WIDTH + 2), 1)):
-            console.print(_table(table, types[start : start + step]))
+        room = console.width - _fixed_width(len(means))
+        console.print(_table(table, means, [_break_name(name, room) for name in names]))
+        per_table = max((console.width - _fixed_width(0) - _SHORT_NAME_WIDTH) // (_SCORE_WIDTH + 1), 1)
+        for start in range(0, len(types), per_table):
+            console.print()
+            console.print(_table(table, types[start : start + per_table], list(map(visible, _short_names(table)))))
     _say(console, CAPTION)
     for note in table.notes:
         _say(console, f"- {visible(note)}")
@@ -74,10 +83,31 @@ def _render(console: Console, table: LeaderboardTable, *, per_task: bool) -> Non
         _render_tasks(console, table)
 
 
+def _fixed_width(scores: int) -> int:
+    """Return the columns taken by rank, n-shot, scores and the blanks between them."""
+    return _RANK_WIDTH + _SHOTS_WIDTH + scores * _SCORE_WIDTH + scores + 2
+
+
+def _break_name(name: str, room: int) -> str:
+    """Return the name as visible text, broken behind the organisation when it is wider than `room` columns."""
+    shown = visible(name)
+    organisation, slash, rest = shown.partition("/")
+    return shown if len(shown) <= room or not slash else f"{organisation}/\n{rest}"
+
+
+def _short_names(table: LeaderboardTable) -> list[str]:
+    """Return the names without the organisation, where that leaves different models different."""
+    full = {row.key.model_name for row in table.rows}
+    if len({name.rpartition("/")[2] for name in full}) < len(full):
+        return [row.name for row in table.rows]
+    return [row.name.removeprefix(row.key.model_name.rpartition("/")[0]).removeprefix("/") for row in table.rows]
+
+
 def _say(console: Console, text: str, style: str = "") -> None:
     from rich.text import Text
 
-    console.print(Text(text, style=style, overflow="fold"))
+    lines = textwrap.wrap(text.strip(), console.width, subsequent_indent="  ", break_on_hyphens=False)
+    console.print(Text("\n" * text.startswith("\n") + "\n".join(lines), style=style, overflow="fold"))
 
 
 def _grid() -> Table:
@@ -86,25 +116,25 @@ def _grid() -> Table:
 
     # A rule of ASCII hyphens: every encoding can print it.
     rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-    return Table(box=rule, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    return Table(box=rule, padding=0, pad_edge=False, show_edge=False, header_style="bold")
 
 
 def _title(title: str) -> str:
     return visible(_SHORT_TYPES.get(title, title)).replace(" (TaskType)", "\n(Task\nType)").replace(" (", "\n(")
 
 
-def _table(table: LeaderboardTable, columns: Sequence[Column]) -> Table:
+def _table(table: LeaderboardTable, columns: Sequence[Column], names: Sequence[str]) -> Table:
     from rich.text import Text
 
     grid = _grid()
-    grid.add_column(RANK_TITLE.replace(" ", "\n"), justify="right", no_wrap=True)
-    grid.add_column(MODEL_TITLE, overflow="fold", min_width=_NAME_WIDTH)
-    grid.add_column(SHOTS_TITLE, justify="right", overflow="fold", max_width=12)
+    grid.add_column(RANK_TITLE.replace(" ", "\n"), justify="right", width=_RANK_WIDTH)
+    grid.add_column(MODEL_TITLE, overflow="fold")
+    grid.add_column(SHOTS_TITLE.replace("-", "-\n"), justify="right", overflow="fold", width=_SHOTS_WIDTH)
     for column in columns:
-        grid.add_column(Text(_title(column.title)), justify="right", overflow="fold", min_width=_SCORE_WIDTH)
+        grid.add_column(Text(_title(column.title)), justify="right", overflow="fold", width=_SCORE_WIDTH)
     cells = [_cells(table, column) for column in columns]
     for index, row in enumerate(table.rows):
-        text = [Text(visible(part)) for part in (str(row.rank), row.name, row.key.shots)]
+        text = [Text(part) for part in (str(row.rank), names[index], visible(row.key.shots))]
         grid.add_row(*text, *(column[index] for column in cells))
     return grid
 
@@ -117,14 +147,13 @@ def _render_tasks(console: Console, table: LeaderboardTable) -> None:
     cells = [_cells(table, column) for column in columns]
     names = max([len(visible(task.name)) for task in table.tasks] + [4])
     names = min(names, console.width // 2)
-    step = max((console.width - names - 1) // 15, 1)
+    step = max((console.width - names) // (_TASK_SCORE_WIDTH + 1), 1)
     for start in range(0, len(table.rows), step):
         grid = _grid()
         grid.add_column("Task", overflow="fold", width=names)
         for row in table.rows[start : start + step]:
-            grid.add_column(
-                Text(f"{visible(row.name)}, {visible(row.key.shots)}-shot"), justify="right", overflow="fold", width=13
-            )
+            title = Text(_break_name(f"{row.name}, {row.key.shots}-shot", _TASK_SCORE_WIDTH))
+            grid.add_column(title, justify="right", overflow="fold", width=_TASK_SCORE_WIDTH)
         for task, shown in zip(table.tasks, cells, strict=True):
             grid.add_row(Text(visible(task.name)), *shown[start : start + step])
         console.print()

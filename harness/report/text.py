@@ -45,7 +45,7 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def shorten(names: list[str], limit: int = 5) -> str:
-    """Return names joined by commas, the ones after the limit only counted."""
+def shorten(names: list[str], limit: int = 5, separator: str = ", ") -> str:
+    """Return the names joined, the ones after the limit only counted."""
     more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+    return separator.join(names[:limit]) + (f" and {more} more" if more > 0 else "")

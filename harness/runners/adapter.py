@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mteb.types import PromptType
 
 
-class ICLEncoder(AbsEncoder):
+class ICLEncoder(AbsEncoder):  # type: ignore[misc]  # mteb is not followed by the type checker
     """mteb adapter of one model at one number of few-shot examples.
 
     `mteb.evaluate(ICLEncoder(...), tasks)` works as it does with any mteb model; `experiment_kwargs` holds the prompt
@@ -147,4 +147,3 @@ def load_encoder(
         registry=registry, profile=encoder.backend.profile, num_fewshot=shots, instructions=instructions
     )
     return ICLEncoder(encoder, policy)
-

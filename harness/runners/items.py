@@ -101,9 +101,7 @@ def _data_split(task: AbsTask, split: str, subset: str) -> Any:
     return dataset[subset][split] if subset in dataset else dataset[split]
 
 
-def _rows(
-    task: Any, task_type: str, data: Any, predictions: Any, split: str, subset: str
-) -> Iterator[dict[str, Any]]:
+def _rows(task: Any, task_type: str, data: Any, predictions: Any, split: str, subset: str) -> Iterator[dict[str, Any]]:
     if task_type in ("Classification", "MultilabelClassification", "Regression"):
         gold = list(data[task.label_column_name])
         for experiment, predicted in enumerate(predictions):

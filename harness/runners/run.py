@@ -63,6 +63,8 @@ class RunHooks:
 
     message: Callable[[str], None] = logger.info
     progress: Callable[[int, str], Advance | None] | None = None
+    render: Callable[[Path], object] | None = None
+    """Writes the leaderboard of a run directory; called when scores.parquet is there, before the manifest."""
 
 
 def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
@@ -154,17 +156,13 @@ def _execute(
     encoder.on_start = hooks.progress
     summary = RunSummary(run.path)
     records: dict[tuple[str, str], dict[str, Any]] = {}
-    adapters = {
-        configuration_name(policy.num_fewshot): ICLEncoder(encoder, policy) for policy in policies
-    }
+    adapters = {configuration_name(policy.num_fewshot): ICLEncoder(encoder, policy) for policy in policies}
     total = len(units) * len(adapters)
     asked = {(name, unit.name) for unit in units for name in adapters}
     records = {key: record for key, record in _kept(run, encoder, adapters).items() if key not in asked}
-    _write(config, run, run_id, started, encoder, records, summary, complete=False)
+    _write(config, hooks, run, run_id, started, encoder, records, summary, complete=False)
     # Task by task rather than configuration by configuration: the documents of a task are then encoded once for all k.
-    for number, (unit, configuration) in enumerate(
-        ((unit, name) for unit in units for name in adapters), start=1
-    ):
+    for number, (unit, configuration) in enumerate(((unit, name) for unit in units for name in adapters), start=1):
         title = f"[{number}/{total}] {unit.name} {configuration}"
         adapter = adapters[configuration]
         try:
@@ -203,7 +201,7 @@ def _execute(
             continue
         records[configuration, unit.name] = record
         run.write_scores(list(records.values()))
-    _write(config, run, run_id, started, encoder, records, summary, complete=not summary.failures)
+    _write(config, hooks, run, run_id, started, encoder, records, summary, complete=not summary.failures)
     return summary
 
 
@@ -231,6 +229,7 @@ def _kept(run: RunDir, encoder: TextEncoder, adapters: dict[str, ICLEncoder]) ->
 
 def _write(
     config: RunConfig,
+    hooks: RunHooks,
     run: RunDir,
     run_id: str,
     started: str,
@@ -243,10 +242,8 @@ def _write(
     """Write scores and table, the manifest last. Called before the first task as well, to claim the directory."""
     status = "complete" if complete else ("incomplete" if summary.failures else "running")
     run.write_scores(list(records.values()))
-    if records:
-        from harness.report.write import write_leaderboard
-
-        write_leaderboard(run.path)
+    if records and hooks.render is not None:
+        hooks.render(run.path)
     run.write_manifest(
         {
             "run_id": run_id,

@@ -1,11 +1,11 @@
 """The layout of a run directory, its lock, and what may be reused of it.
 
-    manifest.json                       identity and provenance of the run; written last
-    scores.parquet                      one row per model, configuration, task, split, subset and metric
-    leaderboard.md                      the table
-    tasks/<configuration>/<task>.json   one finished task: identity, score rows, hashes of its companions
-    items/<configuration>/<task>.parquet  per-item outcomes
-    mteb/<configuration>/<task>.json    mteb's TaskResult
+manifest.json                       identity and provenance of the run; written last
+scores.parquet                      one row per model, configuration, task, split, subset and metric
+leaderboard.md                      the table
+tasks/<configuration>/<task>.json   one finished task: identity, score rows, hashes of its companions
+items/<configuration>/<task>.parquet  per-item outcomes
+mteb/<configuration>/<task>.json    mteb's TaskResult
 """
 
 from __future__ import annotations

@@ -1,0 +1,52 @@
+# make demo    the main job on the embedded model and all-MiniLM-L6-v2: mini benchmark, leaderboard
+# make test    all tests; short forms of the long campaigns included
+# make check   ruff, mypy --strict, import layers
+# make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
+# make soak    the long fault and property campaigns
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SHARED ?= ../shared
+DEMO_DIR ?= results/runs/demo
+STAMP := $(VENV)/.installed
+
+# The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
+INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
+
+.PHONY: demo test check parity soak install clean format
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt shims/pytrec-eval/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(INSTALL)
+	$(BIN)/python -m pip check
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/icl-harness run --quiet --offline --model embedded --benchmark mini --num-fewshot 0,3 --output-dir $(DEMO_DIR)/embedded
+	$(BIN)/icl-harness run --quiet --offline --model all-MiniLM-L6-v2 --benchmark mini --num-fewshot 0 --output-dir $(DEMO_DIR)/all-MiniLM-L6-v2
+	$(BIN)/icl-harness report --benchmark mini --output-dir $(DEMO_DIR) $(DEMO_DIR)/embedded $(DEMO_DIR)/all-MiniLM-L6-v2
+
+test: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not parity and not soak and not gpu" $(PYTEST_ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+parity: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s -m "parity or reference" tests/parity
+
+soak: $(STAMP)
+	HF_HUB_OFFLINE=1 HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "soak" tests
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist results/runs

@@ -1,0 +1,169 @@
+"""`list`: what the registry and the profiles hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from harness.registry.registry import RegisteredTask, Registry
+
+Row = dict[str, Any]
+_PIPED_COLUMNS = 10_000
+"""A pipe gets every row on one line, however long."""
+
+
+@click.command(
+    "list",
+    short_help="List tasks, benchmarks or model profiles.",
+    epilog="""\b
+Examples
+  icl-harness list benchmarks
+  icl-harness list tasks --benchmark "MTEB(eng, v2)"
+  icl-harness list tasks --json | jq -r '.[].name'""",
+)
+@click.argument("what", type=click.Choice(["tasks", "benchmarks", "models"]))
+@click.option("-b", "--benchmark", multiple=True, metavar="NAME", help="Only tasks that this benchmark counts.")
+@click.option(
+    "--registry-dir", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Folder with further task files."
+)
+@click.option(
+    "--examples", default="curated", metavar="SET", help="Count the examples of this set: 'curated' or a folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with every field.")
+def list_command(
+    what: str, benchmark: tuple[str, ...], registry_dir: tuple[Path, ...], examples: str, as_json: bool
+) -> None:
+    """List tasks, benchmarks or model profiles (models).
+
+    An alias (=) is another task's name for the same instruction and examples; a part (of) is one of the sub-tasks whose
+    mean is the score of an aggregate task. Both can be run by their own names.
+    """
+    if what == "models":
+        rows = _models()
+    else:
+        from harness.registry.registry import Registry
+
+        registry = Registry.load(registry_dir, examples=examples)
+        rows = _tasks(registry, benchmark) if what == "tasks" else _benchmarks(registry, benchmark)
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+    else:
+        _print_table(_TABLES[what], rows)
+
+
+def _tasks(registry: Registry, benchmarks: tuple[str, ...]) -> list[Row]:
+    if not benchmarks:
+        return [_task(entry) for entry in registry]
+    chosen = {entry.name: entry for name in benchmarks for entry in registry.benchmark(name)}
+    return [_task(entry) for entry in chosen.values()]
+
+
+def _task(entry: RegisteredTask) -> Row:
+    return {
+        "name": entry.name,
+        "type": entry.task_type,
+        "benchmarks": list(entry.benchmarks),
+        "examples": len(entry.examples),
+        "examples_set": entry.examples_set,
+        "alias_of": entry.alias_of,
+        "part_of": entry.part_of,
+        "parts": list(entry.parts),
+        "main_metric": entry.main_metric,
+        "splits": list(entry.splits),
+        "subsets": list(entry.subsets),
+        "instructions": {
+            name: {"text": instruction.text, "source": instruction.source}
+            for name, instruction in entry.instructions.items()
+        },
+        "description": entry.description,
+        "file": str(entry.path),
+    }
+
+
+def _benchmarks(registry: Registry, wanted: tuple[str, ...]) -> list[Row]:
+    rows = []
+    for name in wanted or registry.benchmarks():
+        types = Counter(entry.task_type for entry in registry.benchmark(name))
+        rows.append({"name": name, "tasks": types.total(), "types": dict(sorted(types.items()))})
+    return rows
+
+
+def _models() -> list[Row]:
+    from harness.prompts.profile import load_profiles
+
+    return [
+        {
+            "profile": profile.name,
+            "models": profile.models,
+            "kind": profile.kind,
+            "takes_examples": profile.template.example is not None,
+            "query_max_tokens": profile.query_max_tokens,
+            "document_max_tokens": profile.document_max_tokens,
+            "source": profile.source,
+        }
+        for profile in load_profiles().values()
+    ]
+
+
+def _relation(row: Row) -> str:
+    if row["alias_of"]:
+        return f"= {row['alias_of']}"
+    if row["part_of"]:
+        return f"of {row['part_of']}"
+    return f"{len(row['parts'])} parts" if row["parts"] else ""
+
+
+def _short_source(row: Row) -> str:
+    """Return where the default instruction comes from, up to the first remark."""
+    source: str = row["instructions"]["default"]["source"]
+    for mark in (":", ";", " (", ","):
+        source = source.split(mark)[0]
+    return source if len(source) <= 40 else source[:39] + "\u2026"
+
+
+# Per listing: column title -> cell.
+_TABLES: dict[str, dict[str, Any]] = {
+    "tasks": {
+        "task": lambda row: row["name"],
+        "type": lambda row: row["type"],
+        "benchmarks": lambda row: "; ".join(row["benchmarks"]),
+        "examples": lambda row: str(row["examples"]),
+        "alias/part": _relation,
+        "instruction from": _short_source,
+    },
+    "benchmarks": {
+        "benchmark": lambda row: row["name"],
+        "tasks": lambda row: str(row["tasks"]),
+        "by type": lambda row: ", ".join(f"{name} {count}" for name, count in row["types"].items()),
+    },
+    "models": {
+        "profile": lambda row: row["profile"],
+        "few-shot": lambda row: "yes" if row["takes_examples"] else "no",
+        "tokens": lambda row: f"{row['query_max_tokens']}/{row['document_max_tokens']}",
+        "models": lambda row: ", ".join(row["models"]),
+    },
+}
+
+
+def _print_table(columns: dict[str, Any], rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in columns:
+        right = title in ("examples", "tasks")
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=not sys.stdout.isatty())
+    for row in rows:
+        table.add_row(*(Text(cell(row)) for cell in columns.values()))
+    width = None if sys.stdout.isatty() else _PIPED_COLUMNS
+    Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False).print(table)
+
+
+__all__ = ["list_command"]

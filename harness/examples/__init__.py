@@ -1,0 +1,1 @@
+"""Example sets other than the curated one: imported from the authors' files, drawn from train splits, shuffled."""

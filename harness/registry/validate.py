@@ -1,0 +1,219 @@
+"""All problems of the registry and of an example set, each with its file and line.
+
+Loading checks each file's form and that no name is taken twice. This module goes on after a bad file, and adds what loading
+need not know: how many examples there are and how long, which tasks share them, and where label names come from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import paths
+from harness.registry.load import LoadedFile, scan_example_set, scan_folders
+from harness.registry.names import suggest
+from harness.registry.registry import CURATED_EXAMPLES, Registry, data_folder, example_set_folder, name_problems
+from harness.registry.spec import TaskSpec
+from harness.registry.strict_yaml import Problem
+from harness.registry.tokens import estimate_tokens
+
+MIN_EXAMPLES = 5
+MAX_EXAMPLE_TOKENS = 256
+"""bge-en-icl was trained with queries and responses of at most 256 tokens each (paper section 4)."""
+MAX_PREFIX_TOKENS = 1536
+"""Its training cut prompts at 2,048 tokens, 512 of them for the text itself."""
+_MARKER_TOKENS = 8
+_LABEL_TYPES = ("Classification", "Clustering")
+_MAX_LABEL_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class ValidationReport:
+    """What a validation looked at and what it found."""
+
+    files: int
+    tasks: int
+    """Names that resolve: tasks, aliases and parts."""
+    examples: int
+    unverified_labels: tuple[str, ...]
+    """Tasks whose label names nobody has compared with the data."""
+    problems: list[Problem] = field(default_factory=list)
+
+
+def validate_registry(
+    extra_dirs: Iterable[Path] = (), *, examples: str = CURATED_EXAMPLES, check_names: bool = False
+) -> ValidationReport:
+    """Check the shipped registry, folders of further task files and an example set.
+
+    Of an example set only form and task names are checked: the authors' own sets are longer than our limits.
+
+    Args:
+        extra_dirs: folders with more task files.
+        examples: `curated`, or a folder of example files.
+        check_names: compare names, types, splits, metrics and revisions with mteb (which takes seconds to import).
+
+    Raises:
+        ConfigError: `examples` is no folder. Every other finding is in the report.
+    """
+    set_folder = None if examples == CURATED_EXAMPLES else example_set_folder(examples)
+    scan = scan_folders([paths.task_examples_dir(), *extra_dirs], TaskSpec)
+    files = [LoadedFile(*entry) for entry in scan.files]
+    malformed = bool(scan.problems)
+    problems = [*scan.problems, *name_problems(files)]
+    known = {name for file in files for name in _names(file.spec)}
+    shipped_benchmarks = {name for file in files if _is_shipped(file) for name in _benchmarks(file.spec)}
+    for file in files:
+        strict = _is_shipped(file) or bool(shipped_benchmarks & _benchmarks(file.spec))
+        problems += _file_problems(file, strict=strict)
+        if not malformed:
+            problems += _unknown_sharers(file, known)
+    problems += _shared_examples(files)
+    file_count, example_count = len(files), sum(len(file.spec.examples) for file in files)
+    if set_folder is not None:
+        set_files, set_problems = scan_example_set(set_folder)
+        problems += set_problems
+        if not problems:
+            problems += Registry(files).unknown_tasks(set_files)
+        file_count += len(set_files)
+        example_count += sum(len(file.content.examples) for file in set_files)
+    if check_names:
+        from harness.registry.mteb_names import mteb_problems
+
+        problems += mteb_problems(files)
+    return ValidationReport(
+        files=file_count + len({problem.path for problem in scan.problems}),
+        tasks=len(known),
+        examples=example_count,
+        unverified_labels=tuple(file.spec.task for file in files if file.spec.labels and not file.spec.labels.verified),
+        problems=sorted(set(problems)),
+    )
+
+
+def _is_shipped(file: LoadedFile) -> bool:
+    return file.path.is_relative_to(paths.task_examples_dir())
+
+
+def _names(spec: TaskSpec) -> list[str]:
+    return [spec.task, *(alias.name for alias in spec.aliases), *(part.name for part in spec.parts)]
+
+
+def _benchmarks(spec: TaskSpec) -> set[str]:
+    return {name for entry in (spec, *spec.aliases, *spec.parts) for name in entry.benchmarks}
+
+
+def _at(file: LoadedFile, where: tuple[str | int, ...], message: str) -> Problem:
+    return Problem(str(file.path), file.located.line(where), message)
+
+
+def _file_problems(file: LoadedFile, *, strict: bool) -> Iterator[Problem]:
+    """Check one file by itself.
+
+    Args:
+        file: a file of good form.
+        strict: whether it is shipped or claims to belong to a shipped benchmark, so that scores are compared.
+    """
+    spec = file.spec
+    if strict and len(spec.examples) < MIN_EXAMPLES:
+        yield _at(
+            file, ("examples",), f"a benchmark task needs at least {MIN_EXAMPLES} examples; there are {len(spec.examples)}."
+        )
+    if strict and spec.dataset is not None and spec.type in _LABEL_TYPES and spec.labels is None:
+        yield _at(
+            file,
+            (),
+            f"key labels is missing: a {spec.type} task says where its label names come from (source, verified).",
+        )
+    yield from _too_long(file)
+    folder = data_folder(file)
+    if folder is not None and not folder.is_dir():
+        yield _at(file, ("data",), f"data folder {folder} does not exist.")
+    elif spec.type in _LABEL_TYPES:
+        yield from _bad_labels(file, _label_names(folder) if folder is not None else set())
+
+
+def _too_long(file: LoadedFile) -> Iterator[Problem]:
+    prefix = 0
+    instruction = estimate_tokens(file.spec.instruction.text)
+    for index, example in enumerate(file.spec.examples):
+        for name, text in (("query", example.query), ("response", example.response)):
+            tokens = estimate_tokens(text)
+            prefix += tokens
+            if tokens > MAX_EXAMPLE_TOKENS:
+                yield _at(
+                    file,
+                    ("examples", index, name),
+                    f"examples.{index}.{name} has about {tokens} tokens; the limit is {MAX_EXAMPLE_TOKENS}. Shorten it.",
+                )
+        prefix += instruction + _MARKER_TOKENS
+    if prefix > MAX_PREFIX_TOKENS:
+        yield _at(
+            file,
+            ("examples",),
+            f"all examples together have about {prefix} tokens; the limit is {MAX_PREFIX_TOKENS}. Shorten or drop some.",
+        )
+
+
+def _label_names(folder: Path) -> set[str]:
+    """Return the label names of a data folder's jsonl files; empty if it has none or only numbers."""
+    names: set[str] = set()
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines):
+                if number >= _MAX_LABEL_ROWS:
+                    return set()
+                try:
+                    row = json.loads(line) if line.strip() else {}
+                except json.JSONDecodeError:
+                    return set()  # told with its line when the task is run
+                label = row.get("label_text", row.get("label")) if isinstance(row, dict) else None
+                if isinstance(label, str):
+                    names.add(label)
+    return names
+
+
+def _bad_labels(file: LoadedFile, known: set[str]) -> Iterator[Problem]:
+    for index, example in enumerate(file.spec.examples):
+        where = ("examples", index, "response")
+        label = example.response
+        if label != label.strip() or "\n" in label:
+            yield _at(file, where, f"examples.{index}.response: a label is one line without blanks around it.")
+        elif known and label not in known:
+            yield _at(
+                file, where, f"examples.{index}.response: {label!r} is no label of the data.{suggest(label, known)}"
+            )
+
+
+def _unknown_sharers(file: LoadedFile, known: set[str]) -> Iterator[Problem]:
+    for index, name in enumerate(file.spec.examples_shared_by):
+        if name not in known:
+            message = f"examples_shared_by names {name!r}, which is no task of the registry.{suggest(name, known)}"
+            yield _at(file, ("examples_shared_by", index), message)
+
+
+def _shared_examples(files: list[LoadedFile]) -> Iterator[Problem]:
+    """Find queries that occur twice, in one file or in two that declare no sharing."""
+    seen: dict[str, tuple[LoadedFile, int]] = {}
+    for file in files:
+        for index, example in enumerate(file.spec.examples):
+            key = " ".join(example.query.casefold().split())
+            if key not in seen:
+                seen[key] = (file, index)
+                continue
+            other, other_index = seen[key]
+            where = ("examples", index, "query")
+            place = f"{other.path}:{other.located.line(('examples', other_index, 'query'))}"
+            if other is file:
+                yield _at(file, where, f"examples.{index}.query stands in examples.{other_index} as well.")
+            elif not _declared(file.spec, other.spec):
+                yield _at(
+                    file,
+                    where,
+                    f"examples.{index}.query is an example of task {other.spec.task!r} too ({place}). Write another, "
+                    f"or declare it there: examples_shared_by: [{file.spec.task}].",
+                )
+
+
+def _declared(one: TaskSpec, other: TaskSpec) -> bool:
+    return bool(set(one.examples_shared_by) & set(_names(other)) or set(other.examples_shared_by) & set(_names(one)))
