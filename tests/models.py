@@ -148,7 +148,7 @@ def build_mistral_tokenizer(directory: Path, *, ends: Ends = "both", model_type:
 
 
 def build_model(
-    directory: Path, *, style: Style = "llama", ends: Ends = "both", layers: int = 2, seed: int = 0, **config: Any
+    directory: Path, *, style: Style = "llama", ends: Ends = "both", layers: int = 2, seed: int = 7, **config: Any
 ) -> Path:
     """Write a tiny random Mistral model with its tokenizer and return the directory.
 

@@ -10,6 +10,7 @@ dev sets (msmarco, four Long-Doc sets) is `test` there. Instructions and example
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import sys
@@ -32,18 +33,17 @@ EXAMPLES = ROOT / "task_examples" / "air_bench"
 
 def write_table() -> None:
     """Write our table from the package's."""
-    from air_benchmark.tasks import BenchmarkTable
-
+    tables: dict[str, dict[str, Any]] = importlib.import_module("air_benchmark.tasks").BenchmarkTable
     versions = []
-    for version in sorted(BenchmarkTable):
+    for version, table in sorted(tables.items()):
         rows = sorted(
             (task_type, domain, language, dataset)
-            for task_type, domains in BenchmarkTable[version].items()
+            for task_type, domains in table.items()
             for domain, languages in domains.items()
             for language, datasets in languages.items()
             for dataset in datasets
         )
-        lines = [json.dumps(_facts(*row, BenchmarkTable[version])) for row in rows]
+        lines = [json.dumps(_facts(*row, table)) for row in rows]
         versions.append(f"{json.dumps(version)}: [\n" + ",\n".join(lines) + "\n]")
     TABLE_FILE.write_text("{\n" + ",\n".join(versions) + "\n}\n", encoding="utf-8")
 
@@ -61,7 +61,9 @@ def _facts(task_type: str, domain: str, language: str, dataset: str, table: dict
         "queries": source["size"]["queries"],
         "positives": {split: source["labels"][split]["pos_num"] for split in source["splits"]},
         "mean_corpus_tokens": source["token_num"]["corpus"]["avg_token_num"],
-        "mean_query_tokens": {split: source["token_num"]["queries"][split]["avg_token_num"] for split in source["splits"]},
+        "mean_query_tokens": {
+            split: source["token_num"]["queries"][split]["avg_token_num"] for split in source["splits"]
+        },
     }
 
 
@@ -79,10 +81,18 @@ def _fields(newest: AirBenchSet, versions: list[str]) -> dict[str, str]:
 
 def _set_fields(text: str, fields: dict[str, str]) -> str:
     for key, value in fields.items():
-        text, count = re.subn(rf"^{key}: .*$", lambda _, line=f"{key}: {value}": line, text, count=1, flags=re.MULTILINE)
+        text, count = re.subn(rf"^{key}: .*$", f"{key}: {value}", text, count=1, flags=re.MULTILINE)
         if count != 1:
             raise SystemExit(f"no line with {key!r} to replace")
     return text
+
+
+def _set_aliases(text: str, aliases: dict[str, dict[str, str]]) -> str:
+    block = "aliases:\n"
+    for name, fields in aliases.items():
+        block += f'  - name: "{name}"\n' + "".join(f"    {key}: {value}\n" for key, value in fields.items())
+    text = re.sub(r"^aliases:\n(?: .*\n)*", "", text, flags=re.MULTILINE)
+    return re.sub(r"^instruction:$", f"{block}instruction:", text, count=1, flags=re.MULTILINE)
 
 
 def write_examples() -> None:
@@ -111,15 +121,9 @@ def write_examples() -> None:
             other for other in missing if newest[other].task_type == "qa" and newest[other].language == language
         )
         missing -= set(aliases)
-        block = "aliases:\n"
-        for alias in aliases:
-            block += f'  - name: "{alias}"\n'
-            block += "".join(f"    {key}: {value}\n" for key, value in _fields(newest[alias], versions[alias]).items())
         domains = ", ".join(newest[alias].domain for alias in aliases)
-        text = re.sub(r"^aliases:\n(?:[ ].*\n)*", "", text, flags=re.MULTILINE)
-        text = re.sub(r"^instruction:$", lambda _, block=block: f"{block}instruction:", text, count=1, flags=re.MULTILINE)
-        text = _set_fields(text, {"description": f'"Shared between domains ({domains}); in no benchmark by itself."'})
-        path.write_text(text, encoding="utf-8")
+        new = _set_aliases(text, {alias: _fields(newest[alias], versions[alias]) for alias in aliases})
+        path.write_text(_set_fields(new, {"description": f'"Shared between domains: {domains}."'}), encoding="utf-8")
     if missing:
         raise SystemExit(f"no file and no shared file for: {', '.join(sorted(missing))}")
 

@@ -28,7 +28,7 @@ class ExampleText(NamedTuple):
 
     task: str
     side: Literal["query", "response"]
-    index: int
+    number: int
     """Position of the example in its task, from 0."""
     text: str
 

@@ -30,7 +30,7 @@ def summary(result: AuditResult) -> str:
 def hit_line(hit: Hit) -> str:
     """Return one hit as a line that names both places."""
     return (
-        f"{hit.task} {hit.side} {hit.index}: {hit.kind} ({hit.similarity:.2f}) in {hit.evaluation_task} "
+        f"{hit.task} {hit.side} {hit.number}: {hit.kind} ({hit.similarity:.2f}) in {hit.evaluation_task} "
         f"{hit.split} {hit.row_id}: {_cut(hit.text, 80)!r} (text_sha {hit.text_sha})"
     )
 
@@ -64,8 +64,8 @@ def markdown(result: AuditResult) -> str:
     if result.more:
         lines += ["## More of the same", ""]
         lines += [
-            f"- {task} {side} {index} in {evaluation_task} {split}: {count} further rows"
-            for (task, side, index, evaluation_task, split), count in sorted(result.more.items())
+            f"- {task} {side} {number} in {evaluation_task} {split}: {count} further rows"
+            for (task, side, number, evaluation_task, split), count in sorted(result.more.items())
         ]
         lines.append("")
     lines += ["## Short texts that occur as they are", ""]
@@ -95,7 +95,7 @@ def _hit_table(hits: list[Hit], *, waived: bool) -> list[str]:
         "|--|--|--:|--|--|--|--|--:|--|--|--|",
     ]
     lines += [
-        f"| {hit.task} | {hit.side} | {hit.index} | {hit.evaluation_task} | {hit.split} | {_cell(hit.row_id)} | {hit.kind} | "
+        f"| {hit.task} | {hit.side} | {hit.number} | {hit.evaluation_task} | {hit.split} | {_cell(hit.row_id)} | {hit.kind} | "
         f"{hit.similarity:.2f} | {_cell(hit.text)} | {_cell(hit.evaluation_text)} | "
         f"{_cell(hit.reason) if waived else hit.text_sha} |"
         for hit in hits
@@ -134,7 +134,7 @@ def write_report(result: AuditResult, folder: Path) -> list[Path]:
         {
             "example_task": hit.task,
             "side": hit.side,
-            "example_index": hit.index,
+            "example_index": hit.number,
             "example_text": hit.text,
             "text_sha": hit.text_sha,
             "evaluation_task": hit.evaluation_task,

@@ -23,7 +23,7 @@ class Hit(NamedTuple):
 
     task: str
     side: str
-    index: int
+    number: int
     text: str
     text_sha: str
     evaluation_task: str
@@ -45,7 +45,7 @@ class AuditResult:
     short: list[Hit]
     """Equal texts of fewer than 4 words (12 characters): labels and the like. They decide nothing."""
     more: Counter[tuple[str, str, int, str, str]]
-    """(task, side, index, evaluation task, split) -> hits beyond the listed ones."""
+    """(task, side, number, evaluation task, split) -> hits beyond the listed ones."""
     num_example_texts: int
     num_short: int
     texts: dict[tuple[str, str], int]
@@ -110,14 +110,14 @@ def audit(
             waiver = find_waiver(waivers, example.task, shas[match.position], item.task)
             if waiver is not None:
                 used.add(waiver)
-            key = (example.task, example.side, example.index, item.task, item.split)
+            key = (example.task, example.side, example.number, item.task, item.split)
             listed[key] += 1
             if listed[key] > MAX_HITS_PER_SPLIT:
                 continue
             hit = Hit(
                 task=example.task,
                 side=example.side,
-                index=example.index,
+                number=example.number,
                 text=example.text,
                 text_sha=shas[match.position],
                 evaluation_task=item.task,

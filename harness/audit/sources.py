@@ -15,10 +15,10 @@ from harness.registry.strict_yaml import parse_yaml
 
 BATCH_ROWS = 1024
 # Columns that carry names, numbers or places and are no text that a model is shown.
-_NO_TEXT = frozenset(
-    "_id id idx index query-id corpus-id corpus-ids label labels label_text label_texts score relevance genre dataset "
-    "year sid source lang language split url category".split()
-)
+_NO_TEXT = {
+    "_id", "id", "idx", "index", "query-id", "corpus-id", "corpus-ids", "label", "labels", "label_text", "label_texts",
+    "score", "relevance", "genre", "dataset", "year", "sid", "source", "lang", "language", "split", "url", "category",
+}  # fmt: skip
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _ENDINGS = (".parquet", ".jsonl")
 

@@ -27,7 +27,9 @@ Exit code 1: a hit that no waiver names.""",
 @click.option("--examples", metavar="SET|DIR", default="curated", show_default=True, help="Example set to audit.")
 @click.option("--registry-dir", metavar="DIR", type=click.Path(path_type=Path), multiple=True, help="More task files.")
 @click.option("--waivers", metavar="FILE", type=click.Path(path_type=Path), help="Accepted hits.  [default: packaged]")
-@click.option("-o", "--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Write audit.md, audit.parquet.")
+@click.option(
+    "-o", "--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Write audit.md, audit.parquet."
+)
 def audit_command(
     data_dir: Path | None,
     tasks: str | None,

@@ -70,20 +70,16 @@ def _folders() -> Iterator[Finding]:
         yield Finding(name, writable and free > 1 << 30, text, "free some disk, or set HARNESS_CACHE / HF_HOME")
 
 
-def _hub(timeout_seconds: float = 3.0) -> Finding:
-    import socket
-    from urllib.parse import urlsplit
+def _hub() -> Finding:
+    from harness.runners.network import hub_host, why_unreachable
 
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         return Finding("hub", True, "not asked (HF_HUB_OFFLINE=1)")
-    address = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
-    try:
-        port = address.port or (80 if address.scheme == "http" else 443)
-        with socket.create_connection((address.hostname or "", port), timeout=timeout_seconds):
-            return Finding("hub", True, f"{address.hostname} reachable")
-    except OSError as error:
-        cure = "work offline: --offline, --data-dir, a local model directory"
-        return Finding("hub", False, f"{address.hostname} not reachable ({error})", cure)
+    reason = why_unreachable()
+    if reason is None:
+        return Finding("hub", True, f"{hub_host()} reachable")
+    cure = "work offline: --offline, --data-dir, a local model directory"
+    return Finding("hub", False, f"{hub_host()} not reachable ({reason})", cure)
 
 
 def _registry() -> Finding:

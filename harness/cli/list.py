@@ -30,7 +30,11 @@ Examples
 @click.argument("what", type=click.Choice(["tasks", "benchmarks", "models"]))
 @click.option("-b", "--benchmark", multiple=True, metavar="NAME", help="Only tasks that this benchmark counts.")
 @click.option(
-    "--registry-dir", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Folder with further task files."
+    "--registry-dir",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Folder with further task files.",
 )
 @click.option(
     "--examples", default="curated", metavar="SET", help="Count the examples of this set: 'curated' or a folder."
@@ -149,6 +153,7 @@ _TABLES: dict[str, dict[str, Any]] = {
         "models": lambda row: ", ".join(row["models"]),
     },
 }
+_NUMBERS = ("examples", "tasks")
 
 
 def _print_table(columns: dict[str, Any], rows: list[Row]) -> None:
@@ -156,14 +161,27 @@ def _print_table(columns: dict[str, Any], rows: list[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    on_terminal = sys.stdout.isatty()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in columns:
-        right = title in ("examples", "tasks")
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=not sys.stdout.isatty())
-    for row in rows:
-        table.add_row(*(Text(cell(row)) for cell in columns.values()))
-    width = None if sys.stdout.isatty() else _PIPED_COLUMNS
-    Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False).print(table)
+    shown = [index for index in range(len(columns)) if any(line[index] for line in cells)]
+    for position, title in enumerate(list(columns)[index] for index in shown):
+        table.add_column(
+            title,
+            justify="right" if title in _NUMBERS else "left",
+            overflow="fold",
+            # A name is never broken; the columns behind it are, on a narrow terminal.
+            no_wrap=position == 0 or title == "type" or not on_terminal,
+        )
+    for line in cells:
+        table.add_row(*(Text(line[index]) for index in shown))
+    console = Console(width=None if on_terminal else _PIPED_COLUMNS, highlight=False)
+    if on_terminal:
+        console.print(table)
+        return
+    with console.capture() as capture:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 __all__ = ["list_command"]

@@ -50,8 +50,6 @@ def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     Results are kept task by task in the run directory. The same command again does only what is missing; after a change
     of a weight, an example, an instruction, a length or the data it repeats exactly the tasks that this touches.
     """
-    if flags.get("offline"):
-        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     # Before the libraries are imported: they print bars of their own into ours.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -20,7 +20,11 @@ Examples
   icl-harness validate --check-names""",
 )
 @click.option(
-    "--registry-dir", type=click.Path(path_type=Path), multiple=True, metavar="DIR", help="Folder with further task files."
+    "--registry-dir",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="Folder with further task files.",
 )
 @click.option("--examples", default="curated", metavar="SET", help="Check this example set too: a folder of files.")
 @click.option("--check-names", is_flag=True, help="Compare names, splits, metrics and revisions with mteb (seconds).")
@@ -36,7 +40,12 @@ def validate_command(registry_dir: tuple[Path, ...], examples: str, check_names:
     """
     from harness.registry.validate import validate_registry
 
-    report = validate_registry(registry_dir, examples=examples, check_names=check_names)
+    more_checks = None
+    if check_names:
+        from harness.runners.mteb_names import mteb_problems
+
+        more_checks = mteb_problems
+    report = validate_registry(registry_dir, examples=examples, more_checks=more_checks)
     problems = [problem._replace(path=_shown(problem.path)) for problem in report.problems]
     if as_json:
         result = {
@@ -53,9 +62,7 @@ def validate_command(registry_dir: tuple[Path, ...], examples: str, check_names:
         if report.unverified_labels:
             click.echo(f"label names not verified: {', '.join(report.unverified_labels)}")
         noun = "problem" if len(problems) == 1 else "problems"
-        click.echo(
-            f"{len(problems)} {noun} in {report.files} files, {report.tasks} tasks, {report.examples} examples"
-        )
+        click.echo(f"{len(problems)} {noun} in {report.files} files, {report.tasks} tasks, {report.examples} examples")
     if problems:
         click.get_current_context().exit(EXIT_USAGE)
 

@@ -143,7 +143,9 @@ class DecoderEncoder:
         except ModelLoadError:
             raise
         except LOAD_ERRORS as error:
-            raise ModelLoadError(f"{where}: the model cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+            raise ModelLoadError(
+                f"{where}: the model cannot be loaded: {' '.join(str(error).split())[:300]}"
+            ) from error
         check_causal(self.model, self.device, where)
         self.prompt_tokenizer = PromptTokenizer(self.tokenizer, profile, self.tokenization)
         self.batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS["cuda" if "cuda" in self.device else "cpu"]

@@ -61,7 +61,9 @@ def ensure_ends(tokenizer: Any, begin_token: str | None, end_token: str, where: 
         return False
     pieces = ([begin_token] if begin_token else []) + ["$A", end_token]
     specials = [(end_token, end)] + ([(begin_token, begin)] if begin_token and begin is not None else [])
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=" ".join(pieces), special_tokens=specials)
+    backend = getattr(tokenizer, "backend_tokenizer", None)  # None for a tokenizer in Python alone
+    if backend is not None:
+        backend.post_processor = TemplateProcessing(single=" ".join(pieces), special_tokens=specials)
     if not _holds(tokenizer, begin, end):
         got = tokenizer.convert_ids_to_tokens(tokenizer("a")["input_ids"])
         raise ModelLoadError(

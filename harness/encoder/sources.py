@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,23 @@ def check_model_name(model: str) -> None:
         f"model {model!r} is no directory, no built-in name and no hub id (org/name)."
         f"{suggest(model, [EMBEDDED, MINILM, MINILM_ID, 'BAAI/bge-en-icl'])}"
     )
+
+
+def check_model_offline(model: str) -> None:
+    """Refuse, without the network and without a heavy import, a hub model that is not in the hub's cache.
+
+    Raises:
+        DatasetUnavailableError: the model would have to be downloaded.
+    """
+    if model == EMBEDDED or Path(model).is_dir() or (model in (MINILM, MINILM_ID) and minilm_package_dir() is not None):
+        return
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    name = MINILM_ID if model == MINILM else model
+    if not (hub / f"models--{name.replace('/', '--')}").is_dir():
+        raise DatasetUnavailableError(
+            f"--offline: model {model!r} is not on this machine. Fetch it once with the network, or give a directory."
+        )
 
 
 def resolve_source(model: str, *, revision: str | None = None, offline: bool = False) -> ModelSource:

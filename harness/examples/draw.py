@@ -92,8 +92,8 @@ def draw(
     while True:
         fresh: list[tuple[Candidate, FewShotExample]] = []
         for label in labels:
-            while len(fit[label]) < rounds and (position := next(pending[label], None)) is not None:
-                candidate = candidates[position]
+            while len(fit[label]) < rounds and (drawn := next(pending[label], None)) is not None:
+                candidate = candidates[drawn]
                 key = compact(words(candidate.query))
                 if max(approximate_tokens(candidate.query), approximate_tokens(candidate.response)) > MAX_TOKENS:
                     too_long += 1
@@ -129,9 +129,7 @@ def draw(
     return Drawn([pair[1] for pair in chosen], [pair[0].row_id for pair in chosen], too_long, invalid, len(leaking))
 
 
-def _in_turns(
-    groups: list[list[tuple[Candidate, FewShotExample]]], k: int
-) -> list[tuple[Candidate, FewShotExample]]:
+def _in_turns(groups: list[list[tuple[Candidate, FewShotExample]]], k: int) -> list[tuple[Candidate, FewShotExample]]:
     """Take one of each group in turn until there are k."""
     chosen: list[tuple[Candidate, FewShotExample]] = []
     for turn in range(max((len(group) for group in groups), default=0)):
@@ -141,9 +139,7 @@ def _in_turns(
     return chosen
 
 
-def _leaking(
-    pairs: list[tuple[Candidate, FewShotExample]], evaluation_texts: Callable[[], Iterable[str]]
-) -> set[str]:
+def _leaking(pairs: list[tuple[Candidate, FewShotExample]], evaluation_texts: Callable[[], Iterable[str]]) -> set[str]:
     """Return the row ids of which a text is found in the evaluation."""
     if not pairs:
         return set()
@@ -156,5 +152,5 @@ def _leaking(
     found: set[str] = set()
     for text in evaluation_texts():
         for match in index.matches(text):
-            found.add(pairs[index.texts[match.position].index][0].row_id)
+            found.add(pairs[index.texts[match.position].number][0].row_id)
     return found

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from harness.errors import ConfigError
-from harness.registry.load import load_example_set
+from harness.registry.load import scan_example_set
 from harness.registry.spec import ExampleFile, FewShotExample
 from harness.store.atomic import write_bytes
 
@@ -105,8 +105,12 @@ def write_example_set(folder: Path, contents: list[ExampleFile], *, extend: bool
             )
     for name, content in by_name.items():
         write_bytes(folder / name, dump_example_file(content).encode("utf-8"))
-    read_back = load_example_set(folder)
+    files, problems = scan_example_set(folder)
+    read_back = {file.content.task: file.content for file in files}
     for content in contents:
-        if read_back[content.task] != tuple(content.examples):
-            raise ConfigError(f"{folder / file_name(content.task)}: is not read back as it was written.")
+        if read_back.get(content.task) != content:
+            problems_text = "; ".join(str(problem) for problem in problems) or "the texts differ"
+            raise ConfigError(
+                f"{folder / file_name(content.task)}: is not read back as it was written ({problems_text})."
+            )
     return [folder / name for name in by_name]

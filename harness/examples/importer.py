@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 from harness.errors import ConfigError
 from harness.examples.files import check_set_name, write_example_set
 from harness.examples.names import TaskNames
-from harness.examples.upstream import Finding, ReadFile, read_upstream
+from harness.examples.upstream import ReadFile, read_upstream
+from harness.examples.upstream_rows import Finding
 from harness.registry.registry import Registry
 from harness.registry.spec import ExampleFile
 from harness.store.atomic import write_bytes
@@ -72,7 +73,9 @@ def find_files(path: Path) -> list[Path]:
             raise ConfigError(f"{path}: a .csv, .json or .jsonl file is expected.")
         return [path]
     if not path.is_dir():
-        raise ConfigError(f"{path}: no such file or folder. Give a FlagEmbedding checkout or a folder of example files.")
+        raise ConfigError(
+            f"{path}: no such file or folder. Give a FlagEmbedding checkout or a folder of example files."
+        )
     files = [
         item
         for item in sorted(path.rglob("*"))

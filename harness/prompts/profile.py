@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness import paths
-from harness.errors import ConfigError, TaskNotFoundError
+from harness.errors import TaskNotFoundError
 from harness.prompts.template import PromptTemplate
 from harness.registry.load import validate_file
 from harness.registry.names import suggest
@@ -70,9 +70,9 @@ class ModelProfile(BaseModel):
     template: TemplateData
     pooling: Literal["last_token", "model"] = "last_token"
     """last_token: hidden state of `end_token`; model: whatever the sentence-transformers pipeline does."""
-    begin_token: str | None = "<s>"
+    begin_token: str | None = "<s>"  # noqa: S105 -- no password
     """Token that every input must begin with; None for families without one."""
-    end_token: str | None = "</s>"
+    end_token: str | None = "</s>"  # noqa: S105
     """Token that every input must end with, on which the vector is pooled."""
     special_tokens: list[str] = []
     """Tokens that the tokenizer must hold, each as one id."""
@@ -85,6 +85,8 @@ class ModelProfile(BaseModel):
     normalize_except: list[TaskType] = []
     """Task types whose vectors are not normalised."""
     trained_for_examples: bool = False
+    trained_on: dict[str, list[str]] = {}
+    """Variant of the model -> registry tasks of whose data its training used; see harness/prompts/trained.py."""
 
     @field_validator("name")
     @classmethod
@@ -195,4 +197,4 @@ def _no_profile(model: str, profiles: dict[str, ModelProfile]) -> str:
     return f"no profile (prompt format) fits model {model!r}.{hint} See docs/profiles.md"
 
 
-__all__ = ["ConfigError", "ModelProfile", "TemplateData", "Tokenization", "find_profile", "load_profiles"]
+__all__ = ["ModelProfile", "TemplateData", "Tokenization", "find_profile", "load_profiles"]

@@ -101,7 +101,8 @@ def _problems(error: ValidationError, model: type[BaseModel], located: LocatedDa
         while where and where not in located.lines and item["type"] != "missing":
             where = where[:-1]
         name = ".".join(str(part) for part in where)
-        message = _explain(item, model, where)
+        trimmed = where != item["loc"] and not str(item["loc"][-1]).startswith("[")
+        message = "the value is of a kind that is not allowed here" if trimmed else _explain(item, model, where)
         # The message of a missing or refused value names it; one place is told once.
         end = "" if message.endswith((".", "?")) else "."
         found.setdefault(where, Problem(str(path), located.line(where), f"{name and name + ': '}{message}{end}"))

@@ -195,36 +195,32 @@ def example_set_folder(examples: str) -> Path:
     """
     folder = Path(examples)
     if not folder.is_dir():
+        in_sets = Path("example_sets") / examples
+        hint = f" Did you mean {str(in_sets)!r}?" if in_sets.is_dir() else ""
         raise ConfigError(
             f"--examples {examples!r} is neither {CURATED_EXAMPLES!r} (the examples of the registry) nor a folder of "
-            "example files."
+            f"example files.{hint}"
         )
     return folder
 
 
 def name_problems(files: Iterable[LoadedFile]) -> list[Problem]:
     """Return a problem for every task, alias or part name that an earlier one has taken."""
-    taken: dict[str, tuple[RegisteredTask, int]] = {}
+    taken: dict[str, tuple[str, str, tuple[Path, int]]] = {}
     problems: list[Problem] = []
     for file in files:
-        for task, line in _expand(file, CURATED_EXAMPLES):
-            if task.name not in taken:
-                taken[task.name] = (task, line)
+        for position, (task, line) in enumerate(_expand(file, CURATED_EXAMPLES)):
+            role = "task" if position == 0 else "alias" if task.part_of is None else "part"
+            entry = (file.path, position)
+            other_role, place, other = taken.setdefault(task.name, (role, f"{file.path}:{line}", entry))
+            if other == entry:  # the first of its name, or the same folder given twice
                 continue
-            other, other_line = taken[task.name]
-            here = f"{other.path}:{other_line}"
-            if _role(task) == _role(other) == "task":
-                message = f"a second file for task {task.name!r}; the first is {here}. Keep one of them."
+            if role == other_role == "task":
+                message = f"a second file for task {task.name!r}; the first is {place}. Keep one of them."
             else:
-                message = f"{_role(task)} {task.name!r} is already the name of the {_role(other)} at {here}."
+                message = f"{role} {task.name!r} is already the name of the {other_role} at {place}."
             problems.append(Problem(str(file.path), line, message))
     return problems
-
-
-def _role(task: RegisteredTask) -> str:
-    if task.part_of is not None:
-        return "part"
-    return "alias" if task.alias_of is not None else "task"
 
 
 def data_folder(file: LoadedFile) -> Path | None:

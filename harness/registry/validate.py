@@ -7,7 +7,7 @@ need not know: how many examples there are and how long, which tasks share them,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from harness import paths
 from harness.registry.load import LoadedFile, scan_example_set, scan_folders
 from harness.registry.names import suggest
 from harness.registry.registry import CURATED_EXAMPLES, Registry, data_folder, example_set_folder, name_problems
-from harness.registry.spec import TaskSpec
+from harness.registry.spec import TaskAlias, TaskPart, TaskSpec
 from harness.registry.strict_yaml import Problem
 from harness.registry.tokens import estimate_tokens
 
@@ -43,7 +43,10 @@ class ValidationReport:
 
 
 def validate_registry(
-    extra_dirs: Iterable[Path] = (), *, examples: str = CURATED_EXAMPLES, check_names: bool = False
+    extra_dirs: Iterable[Path] = (),
+    *,
+    examples: str = CURATED_EXAMPLES,
+    more_checks: Callable[[list[LoadedFile]], list[Problem]] | None = None,
 ) -> ValidationReport:
     """Check the shipped registry, folders of further task files and an example set.
 
@@ -52,7 +55,7 @@ def validate_registry(
     Args:
         extra_dirs: folders with more task files.
         examples: `curated`, or a folder of example files.
-        check_names: compare names, types, splits, metrics and revisions with mteb (which takes seconds to import).
+        more_checks: a further check over all files of good form (the comparison with mteb's own names).
 
     Raises:
         ConfigError: `examples` is no folder. Every other finding is in the report.
@@ -78,10 +81,8 @@ def validate_registry(
             problems += Registry(files).unknown_tasks(set_files)
         file_count += len(set_files)
         example_count += sum(len(file.content.examples) for file in set_files)
-    if check_names:
-        from harness.registry.mteb_names import mteb_problems
-
-        problems += mteb_problems(files)
+    if more_checks is not None:
+        problems += more_checks(files)
     return ValidationReport(
         files=file_count + len({problem.path for problem in scan.problems}),
         tasks=len(known),
@@ -100,7 +101,8 @@ def _names(spec: TaskSpec) -> list[str]:
 
 
 def _benchmarks(spec: TaskSpec) -> set[str]:
-    return {name for entry in (spec, *spec.aliases, *spec.parts) for name in entry.benchmarks}
+    entries: list[TaskSpec | TaskAlias | TaskPart] = [spec, *spec.aliases, *spec.parts]
+    return {name for entry in entries for name in entry.benchmarks}
 
 
 def _at(file: LoadedFile, where: tuple[str | int, ...], message: str) -> Problem:
@@ -117,7 +119,9 @@ def _file_problems(file: LoadedFile, *, strict: bool) -> Iterator[Problem]:
     spec = file.spec
     if strict and len(spec.examples) < MIN_EXAMPLES:
         yield _at(
-            file, ("examples",), f"a benchmark task needs at least {MIN_EXAMPLES} examples; there are {len(spec.examples)}."
+            file,
+            ("examples",),
+            f"a benchmark task needs at least {MIN_EXAMPLES} examples; there are {len(spec.examples)}.",
         )
     if strict and spec.dataset is not None and spec.type in _LABEL_TYPES and spec.labels is None:
         yield _at(

@@ -84,8 +84,8 @@ def check_formats(formats: Sequence[str]) -> None:
 def wide_table(tables: Sequence[LeaderboardTable]) -> pa.Table:
     """Return one line per row of each table, scores as fractions.
 
-    Columns: `benchmark` (the table's title), `rank_borda`, `borda_points`, the row's identity, `n_shot`, `model_label`,
-    `mean_task`, `mean_task_type`, `type:<task type>`, `task:<task name>`. A gap is null, and so is a column that
+    Columns: `benchmark` (the table's title), `rank_borda`, `borda_points` (both null for an unranked reference row), the
+    row's identity, `reference` (empty for a run), `n_shot`, `model_label`, `mean_task`, `mean_task_type`, `type:<task type>`, `task:<task name>`. A gap is null, and so is a column that
     only another table has.
     """
     import pyarrow as pa
@@ -150,8 +150,9 @@ def _identity_fields() -> list[pa.Field[Any]]:
 
     types: dict[str, Any] = {"rank_borda": pa.int64(), "borda_points": pa.float64(), "partial": pa.bool_()}
     types |= dict.fromkeys(_INTEGERS, pa.int64())
-    names = ("benchmark", "rank_borda", "borda_points", *IDENTITY_COLUMNS, "n_shot", "model_label")
-    return [pa.field(name, types.get(name, pa.string()), nullable=False) for name in names]
+    nullable = ("rank_borda", "borda_points")
+    names = ("benchmark", *nullable, *IDENTITY_COLUMNS, "reference", "n_shot", "model_label")
+    return [pa.field(name, types.get(name, pa.string()), nullable=name in nullable) for name in names]
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:

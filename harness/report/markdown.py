@@ -25,7 +25,7 @@ def _render(table: LeaderboardTable, *, per_task: bool) -> str:
     lines += _row(["---:", "---", "---:", *("---:" for _ in columns)])
     cells = [_cells(table, column) for column in columns]
     for index, row in enumerate(table.rows):
-        text = [str(row.rank), escape_markdown(row.name), escape_markdown(row.key.shots)]
+        text = [row.rank_text, escape_markdown(row.name), escape_markdown(row.key.shots)]
         lines += _row([*text, *(column[index] for column in cells)])
     lines += ["", CAPTION, ""]
     if table.notes:
@@ -37,7 +37,7 @@ def _render(table: LeaderboardTable, *, per_task: bool) -> str:
 
 def _per_task(table: LeaderboardTable) -> list[str]:
     """Tasks as rows, models as columns: benchmarks have more tasks than a comparison has models."""
-    names = [f"{escape_markdown(row.name)}, {escape_markdown(row.key.shots)}-shot" for row in table.rows]
+    names = [escape_markdown(row.full_name) for row in table.rows]
     lines = [f"## {escape_markdown(table.title)}: every task", ""]
     lines += _row(["Task", "Type", *names])
     lines += _row(["---", "---", *("---:" for _ in names)])

@@ -1,21 +1,26 @@
-"""From the frame of scores to one value per leaderboard row."""
+"""From the frames of scores to one value per leaderboard row."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.report.consistency import NOTES_ATTRIBUTE
-from harness.report.table import IDENTITY_COLUMNS, RowKey
+from harness.report.table import IDENTITY_COLUMNS, PrintedAverages, RowKey
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.report.reference import References
+
 Cell = tuple[str, str]
 """(split, hf_subset)."""
 
-_COMPARED = ("metric", "dataset_revision")
+COMPARED = ("metric", "dataset_revision")
+"""What two scores of one cell must share to be comparable."""
+_COLUMNS = ("model_label", "task_name", "task_type", "part_of", "split", "hf_subset", "score", *COMPARED)
 
 
 @dataclass
@@ -26,78 +31,117 @@ class RowScores:
     labels: set[str] = field(default_factory=set)
     cells: dict[str, dict[Cell, float]] = field(default_factory=lambda: defaultdict(dict))
     """Task name -> (split, subset) -> main score, a fraction."""
+    compared: dict[tuple[str, Cell], dict[str, str]] = field(default_factory=dict)
+    """Task name and cell -> "metric" and "dataset_revision" of its score."""
+    printed: dict[str, PrintedAverages] = field(default_factory=dict)
+    """Benchmark -> averages that a publication prints; for reference rows without scores of tasks."""
 
     @property
     def label(self) -> str:
         """The remarks on the model, joined."""
         return ", ".join(sorted(self.labels))
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether the scores come from elsewhere, not from a run that is reported."""
+        return bool(self.key.reference)
+
 
 class Collected(NamedTuple):
-    """All rows, and what their tasks say of themselves."""
+    """All rows, and what the tasks of the deciding ones say of themselves."""
 
     rows: list[RowScores]
     task_types: dict[str, set[str]]
-    """Task name -> types that the rows claim."""
+    """Task name -> types that the deciding rows claim."""
     part_of: dict[str, str]
-    """Part -> aggregate task, as the rows claim."""
+    """Part -> aggregate task, as the deciding rows claim."""
     variants: dict[str, dict[tuple[str, Cell], set[str]]]
-    """"metric" or "dataset_revision" -> task name and cell -> its values in all rows."""
+    """"metric" or "dataset_revision" -> task name and cell -> its values in the runs."""
     unscored: list[RowKey]
-    """Rows that hold metrics but no main score."""
+    """Rows of runs that hold metrics but no main score."""
     notes: list[str]
     """What reading the files found worth saying."""
 
+    @property
+    def deciding(self) -> list[RowScores]:
+        """The rows whose tasks are shown: those of the runs, or the reference rows where there is no run."""
+        return [row for row in self.rows if not row.is_reference] or self.rows
 
-def collect_rows(scores: pd.DataFrame) -> Collected:
-    """Group the main scores by row identity; rows come in the order of their sort key."""
+
+def collect_rows(scores: pd.DataFrame | None, references: References | None = None) -> Collected:
+    """Group the main scores by row identity; rows come in the order of their sort key.
+
+    Args:
+        scores: what `load_scores` returned; None without runs.
+        references: what `load_references` returned.
+    """
     rows: dict[RowKey, RowScores] = {}
     task_types: dict[str, set[str]] = defaultdict(set)
     part_of: dict[str, str] = {}
-    variants: dict[str, dict[tuple[str, Cell], set[str]]] = {name: defaultdict(set) for name in _COMPARED}
-    columns = ["model_label", "task_name", "task_type", "part_of", "split", "hf_subset", "score", *_COMPARED]
-    mains = scores[scores["is_main"]]
-    width = len(IDENTITY_COLUMNS)
-    for record in zip(*(mains[name].tolist() for name in (*IDENTITY_COLUMNS, *columns)), strict=True):
-        key = RowKey(*record[:width])
-        label, task, task_type, parent, split, subset, score, metric, revision = record[width:]
-        row = rows.setdefault(key, RowScores(key))
-        row.cells[task][split, subset] = score
-        if label:
-            row.labels.add(label)
-        task_types[task].add(task_type)
-        if parent:
-            part_of[task] = parent
-        # By cell: the splits and subsets of one task may well come from different revisions.
-        variants["metric"][task, (split, subset)].add(metric)
-        variants["dataset_revision"][task, (split, subset)].add(revision)
-    identities = scores[list(IDENTITY_COLUMNS)].drop_duplicates()
-    everything = {RowKey(*record) for record in zip(*(identities[name].tolist() for name in identities), strict=True)}
+    variants: dict[str, dict[tuple[str, Cell], set[str]]] = {name: defaultdict(set) for name in COMPARED}
+    frames = [frame for frame in (scores, references and references.scores) if frame is not None]
+    for number, frame in enumerate(frames):
+        for key, values in _main_scores(frame):
+            task, cell = values["task_name"], (values["split"], values["hf_subset"])
+            row = rows.setdefault(key, RowScores(key))
+            row.cells[task][cell] = values["score"]
+            row.compared[task, cell] = {name: values[name] for name in COMPARED}
+            if values["model_label"]:
+                row.labels.add(values["model_label"])
+            if number == 0:
+                task_types[task].add(values["task_type"])
+                if values["part_of"]:
+                    part_of[task] = values["part_of"]
+            if not key.reference:
+                # By cell: the splits and subsets of one task may well come from different revisions.
+                for name in COMPARED:
+                    variants[name][task, cell].add(values[name])
+    for key, printed in (references.printed if references else {}).items():
+        rows.setdefault(key, RowScores(key)).printed.update(printed)
+    unscored = sorted(_identities(scores) - rows.keys()) if scores is not None else []
+    notes = [note for frame in frames for note in frame.attrs.get(NOTES_ATTRIBUTE, ())]
     ordered = sorted(rows.values(), key=lambda row: row.key.sort_key)
-    unscored = sorted(everything - rows.keys())
-    notes = list(scores.attrs.get(NOTES_ATTRIBUTE, ()))
     return Collected(ordered, dict(task_types), part_of, variants, unscored, notes)
+
+
+def _main_scores(frame: pd.DataFrame) -> Iterator[tuple[RowKey, dict[str, Any]]]:
+    mains = frame[frame["is_main"]]
+    names = [*IDENTITY_COLUMNS, *(["reference"] if "reference" in mains else [])]
+    for record in zip(*(mains[name].tolist() for name in (*names, *_COLUMNS)), strict=True):
+        yield RowKey(*record[: len(names)]), dict(zip(_COLUMNS, record[len(names) :], strict=True))
+
+
+def _identities(frame: pd.DataFrame) -> set[RowKey]:
+    known = frame[list(IDENTITY_COLUMNS)].drop_duplicates()
+    return {RowKey(*record) for record in zip(*(known[name].tolist() for name in known), strict=True)}
 
 
 def remarks_of(rows: list[RowScores]) -> dict[RowKey, tuple[str, ...]]:
     """Return what stands in brackets behind each row's model name.
 
-    That is its label, the settings in which rows of equal name and n-shot differ, and `limit N` of a partial row.
+    That is its label, the settings in which rows of equal name and n-shot differ, `limit N` of a partial row, and where
+    a reference row comes from.
     """
-    alike: dict[tuple[str, str, bool, int], list[RowKey]] = defaultdict(list)
+    alike: dict[tuple[str, str, bool, int, str], list[RowKey]] = defaultdict(list)
     for row in rows:
-        alike[row.key.model_name, row.key.configuration, row.key.partial, row.key.limit].append(row.key)
+        alike[_likeness(row.key)].append(row.key)
     remarks = {}
     for row in rows:
         key = row.key
-        group = alike[key.model_name, key.configuration, key.partial, key.limit]
+        group = alike[_likeness(key)]
         found = [row.label] if row.label else []
         if len(group) > 1:
             found += _settings(key, group)
         if key.partial:
             found.append(f"partial, limit {key.limit}" if key.limit else "partial")
+        if key.reference:
+            found.append(f"reference {key.reference}")
         remarks[key] = tuple(found)
     return remarks
+
+
+def _likeness(key: RowKey) -> tuple[str, str, bool, int, str]:
+    return key.model_name, key.configuration, key.partial, key.limit, key.reference
 
 
 def _settings(key: RowKey, group: list[RowKey]) -> list[str]:

@@ -6,12 +6,16 @@ import re
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from harness.report.text import percent
+from harness.report.text import GAP, percent
 
 RANK_TITLE = "Rank (Borda)"
 MODEL_TITLE = "Model"
 SHOTS_TITLE = "n-shot"
 CAPTION = "Main scores x 100, higher is better; '-' is a missing score."
+
+# Configurations of reference rows: a model that takes no examples, and a number of examples that nobody states.
+NO_EXAMPLES = "none"
+UNSTATED = "unstated"
 
 
 @dataclass(frozen=True, order=True)
@@ -29,10 +33,14 @@ class RowKey:
     document_max_tokens: int
     partial: bool
     limit: int
+    reference: str = ""
+    """Where the scores of a reference row come from: a row id or the name of a path; empty for a run."""
 
     @property
     def shots(self) -> str:
-        """The "n-shot" entry: 0, 3, all, or the configuration's own name."""
+        """The "n-shot" entry: 0, 3, all, few, or the configuration's own name; "-" where there is none to state."""
+        if self.configuration in (NO_EXAMPLES, UNSTATED):
+            return GAP
         match = re.fullmatch(r"k(\d+|all)", self.configuration)
         return match.group(1) if match else self.configuration
 
@@ -43,7 +51,17 @@ class RowKey:
         return self.model_name, shots, self.configuration, self
 
 
-IDENTITY_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(RowKey))
+IDENTITY_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(RowKey) if field.name != "reference")
+"""The fields of `RowKey` that are columns of scores.parquet."""
+
+
+class PrintedAverages(NamedTuple):
+    """Averages over a benchmark's tasks as a publication prints them, as fractions."""
+
+    types: dict[str, float]
+    """Task type -> mean."""
+    mean: float | None
+    """Mean (Task)."""
 
 
 class Task(NamedTuple):
@@ -69,8 +87,9 @@ class LeaderboardRow:
     """Remark that belongs beside every score of the model, such as "untrained"; usually empty."""
     remarks: tuple[str, ...]
     """What stands in brackets behind the name: the label, settings that tell rows apart, `limit N`."""
-    rank: int
-    points: float
+    rank: int | None
+    """None for a reference row that is shown without a rank."""
+    points: float | None
     """Borda points, comparable only inside this table."""
     mean_task: float | None
     mean_task_type: float | None
@@ -78,11 +97,23 @@ class LeaderboardRow:
     """Parallel to the table's `task_types`."""
     task_scores: tuple[float | None, ...]
     """Parallel to the table's `tasks`."""
+    averages_only: bool = False
+    """Whether type means and Mean (Task) are printed figures, because no score of a task was published."""
 
     @property
     def name(self) -> str:
         """The model's name with its remarks."""
         return f"{self.key.model_name} ({', '.join(self.remarks)})" if self.remarks else self.key.model_name
+
+    @property
+    def full_name(self) -> str:
+        """The name with the number of examples."""
+        return self.name if self.key.shots == GAP else f"{self.name}, {self.key.shots}-shot"
+
+    @property
+    def rank_text(self) -> str:
+        """The rank as it is shown."""
+        return GAP if self.rank is None else str(self.rank)
 
 
 @dataclass(frozen=True)
@@ -123,12 +154,12 @@ class LeaderboardTable:
     def best(self, column: Column) -> frozenset[int]:
         """Return the rows that show a column's highest value, if there is something to compare.
 
-        Partial rows take no part: their scores are not comparable. Equal printed values are equally best.
+        Partial rows and unranked reference rows take no part. Equal printed values are equally best.
         """
         shown = {
             index: float(percent(value))
             for index, (row, value) in enumerate(zip(self.rows, column.values, strict=True))
-            if value is not None and not row.key.partial
+            if value is not None and not row.key.partial and row.rank is not None
         }
         if len(shown) <= 1:
             return frozenset()

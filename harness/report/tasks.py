@@ -20,6 +20,8 @@ class CountedTask(NamedTuple):
     """Tasks whose mean this one is (CQADupstack); empty for a plain task."""
     cells: dict[str, frozenset[Cell]]
     """The task's own name and its parts -> the (split, subset) pairs that must all have a score."""
+    main_metric: str = ""
+    """The registered headline metric; empty for a task that the registry lacks."""
 
     @property
     def covers(self) -> frozenset[str]:
@@ -56,6 +58,7 @@ def benchmark_tasks(name: str, registry: Registry) -> list[CountedTask]:
             task.task_type,
             task.parts,
             {name: _registered_cells(registry.get(name)) for name in (task.name, *task.parts)},
+            task.main_metric,
         )
         for task in registry.benchmark(name)
     ]
@@ -63,7 +66,7 @@ def benchmark_tasks(name: str, registry: Registry) -> list[CountedTask]:
 
 
 def free_tasks(names: Collection[str], collected: Collected, registry: Registry) -> list[CountedTask]:
-    """Return table columns for tasks that were run outside any benchmark.
+    """Return table columns for tasks that were run outside any benchmark, as the deciding rows have them.
 
     Parts stand as tasks of their own unless some row has all parts of their aggregate.
     """
@@ -77,7 +80,7 @@ def free_tasks(names: Collection[str], collected: Collected, registry: Registry)
     for parent, seen in sorted(parents.items()):
         known = registry.get(parent).parts if parent in registry else ()
         task = _free_task(parent, known or tuple(sorted(seen)), collected, registry)
-        if any(task.score(row) is not None for row in collected.rows):
+        if any(task.score(row) is not None for row in collected.deciding):
             tasks.append(task)
             counted |= task.covers
     tasks += [_free_task(name, (), collected, registry) for name in names if name not in counted]
@@ -95,20 +98,24 @@ def _registered_cells(task: RegisteredTask) -> frozenset[Cell]:
 
 
 def _free_task(name: str, parts: tuple[str, ...], collected: Collected, registry: Registry) -> CountedTask:
+    main_metric = ""
     if name in registry:
-        task_type = registry.get(name).task_type
+        task_type, main_metric = registry.get(name).task_type, registry.get(name).main_metric
     else:
         claims = [collected.task_types.get(leaf, set()) for leaf in (name, *parts)]
         task_type = min(set().union(*claims))
     cells = {leaf: _free_cells(leaf, collected, registry) for leaf in (name, *parts)}
-    return CountedTask(name, task_type, parts, cells)
+    return CountedTask(name, task_type, parts, cells, main_metric)
 
 
 def _free_cells(name: str, collected: Collected, registry: Registry) -> frozenset[Cell]:
-    """Return the registered pairs when some row has them all, else every pair that any row has (mteb's rule)."""
-    observed = [frozenset(row.cells[name]) for row in collected.rows if name in row.cells]
+    """Return the registered pairs when some row has them all or none has any, else every pair that a row has.
+
+    The last is mteb's rule.
+    """
+    observed = [frozenset(row.cells[name]) for row in collected.deciding if name in row.cells]
     if name in registry:
         registered = _registered_cells(registry.get(name))
-        if any(registered <= have for have in observed):
+        if not observed or any(registered <= have for have in observed):
             return registered
     return frozenset().union(*observed)

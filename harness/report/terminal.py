@@ -134,7 +134,7 @@ def _table(table: LeaderboardTable, columns: Sequence[Column], names: Sequence[s
         grid.add_column(Text(_title(column.title)), justify="right", overflow="fold", width=_SCORE_WIDTH)
     cells = [_cells(table, column) for column in columns]
     for index, row in enumerate(table.rows):
-        text = [Text(part) for part in (str(row.rank), names[index], visible(row.key.shots))]
+        text = [Text(part) for part in (row.rank_text, names[index], visible(row.key.shots))]
         grid.add_row(*text, *(column[index] for column in cells))
     return grid
 
@@ -152,7 +152,7 @@ def _render_tasks(console: Console, table: LeaderboardTable) -> None:
         grid = _grid()
         grid.add_column("Task", overflow="fold", width=names)
         for row in table.rows[start : start + step]:
-            title = Text(_break_name(f"{row.name}, {row.key.shots}-shot", _TASK_SCORE_WIDTH))
+            title = Text(_break_name(row.full_name, _TASK_SCORE_WIDTH))
             grid.add_column(title, justify="right", overflow="fold", width=_TASK_SCORE_WIDTH)
         for task, shown in zip(table.tasks, cells, strict=True):
             grid.add_row(Text(visible(task.name)), *shown[start : start + step])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import RunConfig
-from harness.encoder.sources import check_model_name
+from harness.encoder.sources import check_model_name, check_model_offline
 from harness.errors import (
     EXIT_CORRUPT,
     EXIT_INCOMPLETE,
@@ -23,7 +23,8 @@ from harness.prompts.profile import find_profile
 from harness.prompts.shots import configuration_name
 from harness.registry.registry import Registry
 from harness.runners.prompts import PromptPolicy
-from harness.runners.tasks import TaskUnit, check_offline, make_task, resolve_units
+from harness.runners.network import go_offline, hub_host, why_unreachable
+from harness.runners.tasks import TaskUnit, check_offline, make_task, needs_download, resolve_units
 from harness.store import provenance
 from harness.store.run_dir import RunDir, canonical_sha256
 
@@ -106,6 +107,7 @@ def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
 
         raise FewShotError("\n".join(dict.fromkeys(problems)))
     if config.offline:
+        check_model_offline(config.model)
         check_offline(units)
     return units, policies
 
@@ -122,6 +124,11 @@ def execute(config: RunConfig, hooks: RunHooks | None = None) -> RunSummary:
     """
     hooks = hooks or RunHooks()
     units, policies = plan_run(config)
+    if config.offline:
+        go_offline()
+    elif any(needs_download(unit) for unit in units) and (reason := why_unreachable()):
+        hooks.message(f"{hub_host()} is not reachable ({reason}): going on with what is on this machine.")
+        go_offline()
     run = RunDir(config.run_path())
     with run.lock():
         run.open_for(config.configuration())
@@ -197,7 +204,7 @@ def _execute(
             if error.exit_code not in (EXIT_CORRUPT, EXIT_TEMPORARY) and not isinstance(error, DatasetUnavailableError):
                 raise
             summary.failures[f"{configuration}/{unit.name}"] = error
-            hooks.message(f"{title}: FAILED: {error}")
+            hooks.message(f"{title}: FAILED (reason below)")
             continue
         records[configuration, unit.name] = record
         run.write_scores(list(records.values()))

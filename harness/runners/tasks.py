@@ -75,6 +75,11 @@ def resolve_units(
     for benchmark in benchmarks:
         entries.update({entry.name: entry for entry in registry.benchmark(benchmark)})
     problems: list[str] = []
+    if any(name.startswith("air-bench/") for name in (*entries, *tasks)):
+        raise ConfigError(
+            "AIR-Bench sets have instructions and examples in the registry (see: icl-harness prompt --task NAME), but this "
+            "version cannot run them."
+        )
     for name in tasks:
         if name in registry:
             entries[name] = registry.get(name)
@@ -150,14 +155,7 @@ def check_offline(units: list[TaskUnit]) -> None:
     Raises:
         DatasetUnavailableError: names every such task.
     """
-    missing = [
-        unit.name
-        for unit in units
-        if unit.folder is None
-        and unit.entry is not None
-        and unit.entry.dataset is not None
-        and not _is_cached(unit.entry.dataset.path)
-    ]
+    missing = [unit.name for unit in units if needs_download(unit)]
     if missing:
         shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")
         raise DatasetUnavailableError(
@@ -166,13 +164,17 @@ def check_offline(units: list[TaskUnit]) -> None:
         )
 
 
-def _is_cached(dataset_path: str) -> bool:
+def needs_download(unit: TaskUnit) -> bool:
+    """Whether the registry knows that a task's data comes from the hub and no cache of it is on this machine."""
+    if unit.folder is not None or unit.entry is None or unit.entry.dataset is None:
+        return False
+    path = unit.entry.dataset.path
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     datasets = Path(os.environ.get("HF_DATASETS_CACHE") or home / "datasets")
-    return (hub / f"datasets--{dataset_path.replace('/', '--')}").is_dir() or (
-        datasets / dataset_path.replace("/", "___").lower()
-    ).is_dir()
+    return not (hub / f"datasets--{path.replace('/', '--')}").is_dir() and not any(
+        (datasets / name).is_dir() for name in (path.replace("/", "___"), path.replace("/", "___").lower())
+    )
 
 
 def make_task(unit: TaskUnit) -> AbsTask:

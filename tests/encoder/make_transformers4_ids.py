@@ -1,7 +1,7 @@
 """Write transformers4_ids.json: what FlagICLModel feeds its model under transformers 4. Not a test.
 
-    python -m venv tf4 && tf4/bin/pip install transformers==4.57.6 sentencepiece mistral-common==1.13.1
-    tf4/bin/python -m tests.parity.make_transformers4_ids > tests/parity/transformers4_ids.json
+python -m venv tf4 && tf4/bin/pip install transformers==4.57.6 sentencepiece mistral-common==1.13.1
+tf4/bin/python -m tests.encoder.make_transformers4_ids > tests/encoder/transformers4_ids.json
 """
 
 from __future__ import annotations

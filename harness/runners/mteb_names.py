@@ -1,4 +1,4 @@
-"""Comparing registry entries with mteb's own metadata; the one module of the registry that imports mteb."""
+"""Comparing registry entries with mteb's own metadata (`validate --check-names`)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,205 @@
+"""Encoding of packed texts behind a shared prefix: prefix keys once, no padding, the last layer only where it is read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.encoder.shared_attention import ATTENTION_NAME, KeysCaptured, PackedBatch, register
+
+MIN_SHARED_TOKENS = 16
+"""A shorter common beginning is not worth a pass of its own."""
+
+# Decoders whose attention is plain causal softmax and that hand keyword arguments through to the attention function.
+# Others (Gemma 2 and 3 with soft caps and windows by layer, encoders, mixtures with other layer forms) take the plain path.
+SUPPORTED_TYPES = frozenset({"mistral", "llama", "qwen2", "qwen3"})
+# Rotary variants whose angles depend on the length of the input would differ between a packed and a plain pass.
+STATIC_ROPE = frozenset({"default", "linear", "llama3"})
+
+
+def unsupported_reason(model: Any) -> str | None:
+    """Return why a model must take the plain path, or None if the packed one gives the same vectors."""
+    config = model.config
+    if config.model_type not in SUPPORTED_TYPES:
+        return f"model type {config.model_type!r} is not among {', '.join(sorted(SUPPORTED_TYPES))}"
+    if getattr(config, "attn_logit_softcapping", None):
+        return "attention scores are soft-capped"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if "sliding_attention" in kinds and "full_attention" in kinds:
+        return "windows differ by layer"
+    rope = getattr(config, "rope_parameters", None) or {}
+    if str(rope.get("rope_type", "default")) not in STATIC_ROPE:
+        return f"rotary embedding {rope.get('rope_type')!r} depends on the input length"
+    last = getattr(model, "layers", [None])[-1]
+    if not all(hasattr(last, name) for name in ("input_layernorm", "self_attn")) or not hasattr(
+        last.self_attn, "q_proj"
+    ):
+        return "its layers have another form"
+    return None
+
+
+def window_of(model: Any) -> int | None:
+    """Return the sliding window in tokens, or None if attention sees everything."""
+    window = getattr(model.config, "sliding_window", None)
+    if getattr(model.config, "use_sliding_window", True) is False:
+        return None
+    return int(window) if window else None
+
+
+def common_prefix_length(ids: Sequence[Sequence[int]]) -> int:
+    """Return how many leading ids all rows share, leaving every row at least one token of its own."""
+    return min(_equal_beginning(min(ids), max(ids)), min(len(row) for row in ids) - 1)
+
+
+def _equal_beginning(first: Sequence[int], second: Sequence[int]) -> int:
+    shared = 0
+    for left, right in zip(first, second, strict=False):
+        if left != right:
+            break
+        shared += 1
+    return shared
+
+
+def plan_packs(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Group texts into packs of at most `batch_tokens` own tokens, longest texts first.
+
+    The plan depends on lengths and positions alone. A longer text is a pack of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+    packs: list[list[int]] = []
+    filled = 0
+    for position in order:
+        if packs and filled + lengths[position] <= batch_tokens:
+            packs[-1].append(position)
+            filled += lengths[position]
+        else:
+            packs.append([position])
+            filled = lengths[position]
+    return packs
+
+
+class _NoQuery(torch.nn.Module):
+    """Stands in for a query projection whose result nobody reads."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return hidden.new_zeros(()).expand(*hidden.shape[:-1], self.width)
+
+
+class PackedModel:
+    """Runs a decoder over packed texts; one instance per loaded model.
+
+    The last computed prefix is kept: a longer one that begins with it (k + 1 examples) computes only what is new, a shorter
+    one (fewer examples) computes nothing.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Switch the model to the shared-prefix attention."""
+        register()
+        self.model = model
+        self.plain_attention = str(model.config._attn_implementation)
+        self.device = next(model.parameters()).device
+        self._kept_ids: list[int] = []
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self._prefix: list[tuple[Tensor, Tensor]] = []
+        self._prefix_tokens = 0
+        self.computed_tokens = 0
+        """Tokens that went through the model, prefix passes included."""
+        last = model.layers[-1]
+        self._last_forward = last.forward
+        self._last_layer = last
+        self._no_query = _NoQuery(last.self_attn.q_proj.out_features)
+
+    @contextlib.contextmanager
+    def _active(self) -> Iterator[None]:
+        self.model.set_attn_implementation(ATTENTION_NAME)
+        self._last_layer.forward = self._pruned_last_layer
+        try:
+            yield
+        finally:
+            self._last_layer.forward = self._last_forward
+            self.model.set_attn_implementation(self.plain_attention)
+
+    def _pruned_last_layer(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Compute keys and values of all tokens and everything else for the last token of each text alone."""
+        packed: PackedBatch = kwargs["packed"]
+        layer, attention = self._last_layer, self._last_layer.self_attn
+        projection = attention.q_proj
+        packed.capture_only = True
+        attention.q_proj = self._no_query
+        try:
+            attention(hidden_states=layer.input_layernorm(hidden_states), **kwargs)
+        except KeysCaptured:
+            pass
+        finally:
+            attention.q_proj = projection
+            packed.capture_only = False
+        if packed.keep:
+            return hidden_states[:, -1:]  # a prefix pass is read for its keys and values only
+        cos, sin = kwargs["position_embeddings"]
+        last = packed.last
+        packed.last_only = True
+        kwargs = {**kwargs, "position_embeddings": (cos[:, last], sin[:, last])}
+        if kwargs.get("position_ids") is not None:
+            kwargs["position_ids"] = kwargs["position_ids"][:, last]
+        try:
+            return self._last_forward(hidden_states[:, last], *args, **kwargs)
+        finally:
+            packed.last_only = False
+
+    def _run(self, rows: Sequence[Sequence[int]], start: int, packed: PackedBatch) -> Tensor:
+        ids = torch.from_numpy(np.concatenate([np.asarray(row, dtype=np.int64) for row in rows]))
+        positions = torch.from_numpy(np.concatenate([np.arange(start, start + len(row)) for row in rows]))
+        self.computed_tokens += len(ids)
+        output: Tensor = self.model(
+            input_ids=ids[None].to(self.device),
+            position_ids=positions[None].to(self.device),
+            use_cache=False,
+            packed=packed,
+        ).last_hidden_state
+        return output[0]
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def set_prefix(self, ids: Sequence[int]) -> None:
+        """Choose the prefix of the packs that follow: computed, extended from the kept one, or cut from it."""
+        ids = list(ids)
+        shared = _equal_beginning(ids, self._kept_ids)
+        rest = ids[shared:]
+        if rest:
+            known = [(key[:, :shared], value[:, :shared]) for key, value in self._kept] if shared else []
+            packed = PackedBatch(torch.tensor([len(rest)], device=self.device), known, keep=True)
+            with self._active():
+                self._run([rest], shared, packed)
+            new = [packed.captured[layer] for layer in range(len(self.model.layers))]
+            if known:
+                pairs = zip(known, new, strict=True)
+                new = [(torch.cat([k0, k1], dim=1), torch.cat([v0, v1], dim=1)) for (k0, v0), (k1, v1) in pairs]
+            self._kept, self._kept_ids = [(key.contiguous(), value.contiguous()) for key, value in new], ids
+        size = len(ids)
+        # A shorter prefix is a view of the kept one: fewer examples, or none, cost nothing and lose nothing.
+        self._prefix = [(key[:, :size], value[:, :size]) for key, value in self._kept] if size else []
+        self._prefix_tokens = size
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def encode_pack(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
+        """Encode the own tokens of some texts behind the current prefix.
+
+        Args:
+            rows: own token ids of N texts, each at least one.
+
+        Returns:
+            `[N, hidden]` float32: hidden states of the last tokens.
+        """
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        packed = PackedBatch(lengths, self._prefix)
+        with self._active():
+            hidden = self._run(rows, self._prefix_tokens, packed)
+        return np.asarray(hidden.float().cpu().numpy(), dtype=np.float32)
