@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness.errors import ConfigError
-from harness.prompts.profile import Tokenization
+from harness.prompts.profile import Attention, Tokenization
 from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS, suggest
 from harness.registry.strict_yaml import read_yaml
 from harness.store.run_dir import canonical_sha256
@@ -29,6 +29,8 @@ class RunConfig(BaseModel):
     tasks: tuple[str, ...] = ()
     num_fewshot: tuple[int | None, ...] = (None,)
     """None stands for `all`."""
+    fewshot_seed: tuple[int, ...] = ()
+    """Seeds of the choice and order of the examples; empty takes the first k in file order."""
     examples: str = CURATED_EXAMPLES
     instructions: str = DEFAULT_INSTRUCTIONS
     output_dir: Path | None = None
@@ -44,6 +46,7 @@ class RunConfig(BaseModel):
     dtype: str = "auto"
     device: str = "auto"
     tokenization: Tokenization | None = None
+    attention: Attention = "auto"
     trust_remote_code: bool = False
 
     @field_validator("num_fewshot", mode="before")
@@ -56,6 +59,16 @@ class RunConfig(BaseModel):
         if len(set(parsed)) != len(parsed):
             raise ValueError("--num-fewshot names a value twice")
         return tuple(parsed)
+
+    @field_validator("fewshot_seed", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        values = value if isinstance(value, (list, tuple)) else str(value).split(",")
+        if not all(str(one).strip().lstrip("-").isdecimal() for one in values) or len(set(map(str, values))) != len(
+            values
+        ):
+            raise ValueError(f"--fewshot-seed {value!r}: different whole numbers, comma-separated, are expected")
+        return tuple(int(one) for one in values)
 
     @field_validator("benchmark", mode="before")
     @classmethod

@@ -18,7 +18,7 @@ BASE_TOKENS = ("<unk>", "<s>", "</s>")
 ICL_TOKENS = ("<instruct>", "<query>", "<response>")
 _TEMPLATES: dict[Ends, str] = {"both": "<s> $A </s>", "begin": "<s> $A", "none": "$A"}
 
-WORDS = (
+_WORDS = (
     "the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one "
     "you were all her she there would their we him been has when who will no more if out so what up said its about than "
     "into them can only other time new some could these two may first then do any like my now over such our man me even "
@@ -27,7 +27,8 @@ WORDS = (
     "both life being under three never know same last another while us might great old come right used take question "
     "answer passage retrieve protein sugar window river engine market doctor school river-bank weather city search query "
     "document sentence meaning similar given classify topic category label heat water energy money price card account"
-).split()
+)
+WORDS = _WORDS.split()
 
 
 def training_lines(count: int = 400) -> list[str]:

@@ -60,7 +60,7 @@ class AuditResult:
 
 
 def example_texts(registry: Registry, tasks: Iterable[str] = ()) -> list[ExampleText]:
-    """Return both sides of every example, once per registry file.
+    """Return both sides of every example; those that a task shares with its aliases and parts come once.
 
     Args:
         registry: the registry of the session, with the example set to audit.
@@ -69,12 +69,14 @@ def example_texts(registry: Registry, tasks: Iterable[str] = ()) -> list[Example
     Raises:
         TaskNotFoundError: an unknown name.
     """
-    chosen = {registry.get(name).canonical for name in tasks} or {task.canonical for task in registry}
+    chosen = [registry.get(name) for name in tasks] or list(registry)
+    groups = {(task.canonical, task.examples): task.name for task in chosen}
+    groups.update({(task.canonical, task.examples): task.name for task in chosen if task.name == task.canonical})
     found: list[ExampleText] = []
-    for name in sorted(chosen):
-        for index, example in enumerate(registry.get(name).examples):
-            found.append(ExampleText(name, "query", index, example.query))
-            found.append(ExampleText(name, "response", index, example.response))
+    for (_, examples), name in sorted(groups.items(), key=lambda group: group[1]):
+        for number, example in enumerate(examples):
+            found.append(ExampleText(name, "query", number, example.query))
+            found.append(ExampleText(name, "response", number, example.response))
     return found
 
 

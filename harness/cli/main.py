@@ -23,13 +23,15 @@ VERBS = {
     "validate": ("harness.cli.validate", "validate_command", "Check registry files; every problem with file:line."),
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
+    "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
+    "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),
     "doctor": ("harness.cli.doctor", "doctor_command", "Show versions, devices, caches, and what is missing."),
 }
 
 EPILOG = """\b
 Exit codes
   0    done
-  1    regression
+  1    regression; a leak found by `audit` that no waiver names
   2    usage, configuration, registry
   3    incomplete: some task has no result
   4    not comparable
@@ -129,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         click.echo(f"harness: {error.filename or 'input/output'}: {error.strerror or error}.", err=True)
         return EXIT_IO
-    except Exception as error:  # noqa: BLE001 -- a stack trace is for --debug; finished tasks are on disk already
+    except Exception as error:
         if debug:
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]

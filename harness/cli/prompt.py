@@ -83,6 +83,7 @@ def prompt_command(
     Tokens are those of the string as shown; ids are what the model reads, begin and end tokens included, after the text (never the
     examples) was cut to the profile's length. Of the model only the tokenizer is loaded.
     """
+    from harness.encoder.sources import check_model_name
     from harness.prompts.profile import find_profile
     from harness.prompts.shots import parse_num_fewshot
     from harness.registry.registry import Registry
@@ -91,6 +92,7 @@ def prompt_command(
     _check_text(text)
     registry = Registry.load(registry_dir, examples=flags["examples"])
     entry = registry.get(task)
+    check_model_name(flags["model"])
     profile = find_profile(flags["model"], flags["profile"])
     policy = PromptPolicy(
         registry=registry,
@@ -156,21 +158,20 @@ def _tokenizer_directory(model: str, revision: str | None, *, offline: bool) -> 
     """Return a folder with a model's tokenizer; of a hub model only the tokenizer's files are fetched."""
     from harness.encoder import sources
 
-    sources.check_model_name(model)
     if Path(model).is_dir() or model == sources.EMBEDDED:
         return sources.resolve_source(model, revision=revision).directory
     packaged = sources.minilm_package_dir() if model in (sources.MINILM, sources.MINILM_ID) and not revision else None
     if packaged is not None:
         return packaged
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     hub_id = sources.MINILM_ID if model == sources.MINILM else model
     try:
         return Path(
             snapshot_download(hub_id, revision=revision, local_files_only=offline, allow_patterns=_TOKENIZER_FILES)
         )
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise DatasetUnavailableError(
             f"the tokenizer of {model!r} is not on this machine and the hub did not give it. Leave the token count out with "
             "--no-tokens, or give a model directory."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -20,15 +21,19 @@ def report(
     output_dir: Path | None,
     per_task: bool,
     formats: tuple[str, ...] = FORMATS,
+    references: Sequence[str] = (),
+    rank_references: bool = False,
 ) -> None:
     """Print the leaderboard of some runs and, with an output directory, write its files.
 
     Args:
-        paths: run directories or scores.parquet files.
+        paths: run directories or scores.parquet files; may be empty where there are references.
         benchmark: benchmark whose tasks are counted; None lets the runs' tasks decide.
         output_dir: where leaderboard.md, leaderboard.parquet and leaderboard_long.parquet go.
         per_task: whether every task is shown as well.
         formats: which files to write: `md`, `parquet`.
+        references: row ids of shipped reference scores, or paths (`harness.report.reference.load_references`).
+        rank_references: whether reference rows are ranked among the runs.
 
     Raises:
         HarnessError: a path, benchmark or format is wrong, a file is corrupt, or nothing can be written.
@@ -36,10 +41,16 @@ def report(
     from harness.report.files import check_formats, write_tables
     from harness.report.leaderboard import build_leaderboards
     from harness.report.load import load_scores
+    from harness.report.reference import load_references
     from harness.report.terminal import render_terminal
 
     check_formats(formats)
-    tables = build_leaderboards(load_scores(paths), benchmark=benchmark)
+    tables = build_leaderboards(
+        load_scores(paths) if paths or not references else None,
+        benchmark=benchmark,
+        references=load_references(references) if references else None,
+        rank_references=rank_references,
+    )
     width = shutil.get_terminal_size((_PIPED_COLUMNS, 24)).columns
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render_terminal(tables, width=width, per_task=per_task, color=color)
@@ -52,24 +63,50 @@ def report(
 
 
 @click.command("report", short_help="Show the leaderboard of run directories.")
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", metavar="RUN...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--benchmark", metavar="NAME", help="Count exactly this benchmark's tasks.  [default: by the runs' tasks]"
 )
 @click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Write the files of --format here.")
 @click.option("--format", "formats", metavar="LIST", help="Files to write, comma-separated.  [default: md,parquet]")
 @click.option("--per-task", is_flag=True, help="Show every task as well.")
+@click.option(
+    "--reference",
+    "references",
+    metavar="ID|PATH",
+    multiple=True,
+    help="Add published scores: a row id (paper/full/fs, ...; see results/reference), a parquet of stored scores, an mteb "
+    "results folder, or a run. May be given several times.",
+)
+@click.option("--rank-references", is_flag=True, help="Rank the rows of --reference among the runs.")
 def report_command(
-    runs: tuple[Path, ...], benchmark: str | None, output_dir: Path | None, formats: str | None, per_task: bool
+    runs: tuple[Path, ...],
+    benchmark: str | None,
+    output_dir: Path | None,
+    formats: str | None,
+    per_task: bool,
+    references: tuple[str, ...],
+    rank_references: bool,
 ) -> None:
     """Print the leaderboard of one or more run directories.
 
     RUN is a directory that `run` has written, or its scores.parquet. A row is a model, its revision and its
-    configuration; a gap is shown as -, has no mean, and never outranks a full row.
+    configuration; a gap is shown as -, has no mean, and never outranks a full row. Rows of --reference are scores from
+    elsewhere: they are marked and stand below the ranked rows. Without a RUN the table holds nothing else.
     """
     from harness.errors import ConfigError
 
     if formats is not None and output_dir is None:
         raise ConfigError("--format says which files to write, but there is no --output-dir. Add --output-dir DIR.")
     chosen = FORMATS if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
-    report(list(runs), benchmark=benchmark, output_dir=output_dir, per_task=per_task, formats=chosen)
+    if rank_references and not references:
+        raise ConfigError("--rank-references has nothing to rank. Add --reference ID or --reference PATH.")
+    report(
+        list(runs),
+        benchmark=benchmark,
+        output_dir=output_dir,
+        per_task=per_task,
+        formats=chosen,
+        references=references,
+        rank_references=rank_references,
+    )

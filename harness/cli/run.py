@@ -26,6 +26,9 @@ Examples
 @click.option("-b", "--benchmark", multiple=True, help="Benchmark; may be given several times.")
 @click.option("-t", "--tasks", help="Task names, comma-separated.")
 @click.option("-k", "--num-fewshot", help="Examples per query, comma-separated; 'all' = as shipped (the default).")
+@click.option(
+    "--fewshot-seed", help="Seeds, comma-separated: examples chosen and ordered by each instead of file order."
+)
 @click.option("--examples", help="Example set: 'curated' (the default) or a folder of example files.")
 @click.option("--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated) or 'mteb'.")
 @click.option("-o", "--output-dir", type=_PATH, help="Run directory; by default one under results/runs/.")
@@ -41,6 +44,9 @@ Examples
 @click.option("--dtype", help="auto, float32, bfloat16 or float16.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--tokenization", type=click.Choice(["official", "official-4x", "clean"]), help="See docs/prompts.md.")
+@click.option(
+    "--attention", type=click.Choice(["auto", "shared", "naive"]), help="shared: the common prefix once; naive: plain."
+)
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code of the model's repository (recorded).")
 @click.option("--config", type=_PATH, help="YAML file with these settings; flags win.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard, only the closing lines.")

@@ -12,16 +12,24 @@ import torch
 from safetensors import SafetensorError
 
 from harness.encoder.batching import plan_batches, split_batch
+from harness.encoder.packed import (
+    MIN_SHARED_TOKENS,
+    PackedModel,
+    common_prefix_length,
+    plan_packs,
+    split_pack,
+    unsupported_reason,
+)
 from harness.encoder.repair import check_special_tokens, ensure_ends
 from harness.encoder.tokenization import PromptTokenizer, TokenizedTexts, load_tokenizer
 from harness.errors import EncodingError, ModelLoadError
-from harness.prompts.profile import ModelProfile, Tokenization
+from harness.prompts.profile import Attention, ModelProfile, Tokenization
 from harness.prompts.template import TaskPrompt
 
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEFAULT_BATCH_TOKENS = {"cpu": 4096, "cuda": 16_384}
+DEFAULT_BATCH_TOKENS = {"cpu": 2048, "cuda": 16_384}
 # What transformers and safetensors raise at damaged or foreign files.
 LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 Advance = Callable[[int, int], None]
@@ -98,8 +106,9 @@ def check_causal(model: Any, device: str, where: str) -> None:
 class DecoderEncoder:
     """Encodes texts with a causal language model, pooled on the end token.
 
-    Rows are padded on the right: under causal attention nothing before the padding sees it, so that no mask is needed
-    and positions are the same in every batch.
+    The packed path (harness/encoder/packed.py) shares a common prefix and has no padding. The plain path pads rows on the
+    right: under causal attention nothing before the padding sees it, so that no mask is needed and positions are the same
+    in every batch.
     """
 
     kind = "decoder"
@@ -113,9 +122,21 @@ class DecoderEncoder:
         dtype: str = "auto",
         batch_tokens: int | None = None,
         tokenization: Tokenization | None = None,
+        attention: Attention = "auto",
         trust_remote_code: bool = False,
     ) -> None:
         """Load tokenizer and model.
+
+        Args:
+            directory: model directory.
+            profile: the model family's profile.
+            device: `auto`, `cpu`, `cuda`, `cuda:1`.
+            dtype: `auto`, `float32`, `bfloat16`, `float16`.
+            batch_tokens: tokens of one forward pass; None takes the device's default.
+            tokenization: None takes the profile's.
+            attention: `shared` computes a common prefix once and packs texts without padding, `naive` is the plain padded
+                forward of whole inputs, `auto` is `shared` wherever it gives the same vectors.
+            trust_remote_code: run code of the model's repository.
 
         Raises:
             ModelLoadError: not a causal decoder's directory, or its tokenizer does not fit the profile.
@@ -149,7 +170,22 @@ class DecoderEncoder:
         check_causal(self.model, self.device, where)
         self.prompt_tokenizer = PromptTokenizer(self.tokenizer, profile, self.tokenization)
         self.batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS["cuda" if "cuda" in self.device else "cpu"]
-        self.attention = str(getattr(self.model.config, "_attn_implementation", "unknown"))
+        self.packed, self.attention = self._choose_attention(attention, where)
+
+    def _choose_attention(self, attention: Attention, where: str) -> tuple[PackedModel | None, str]:
+        """Return the packed path if it is wanted and exact for this model, and a word on which path it is and why."""
+        if attention == "naive":
+            return None, "naive"
+        packed = None
+        reason = unsupported_reason(self.model)
+        if reason is None:
+            packed = PackedModel(self.model)
+            reason = packed.difference_to(self._forward)
+        if reason is None:
+            return packed, "shared"
+        if attention == "shared":
+            raise ModelLoadError(f"{where}: --attention shared cannot be used: {reason}. Use --attention naive.")
+        return None, f"naive ({reason})"
 
     def tokenize(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> TokenizedTexts:
         """Tokenise texts of one side; ids hold begin and end tokens."""
@@ -176,13 +212,34 @@ class DecoderEncoder:
         Raises:
             EncodingError: one text alone does not fit into memory; names it and its tokens.
         """
+        if self.packed is None or not ids or not self.packed.sees_all_of(max(len(one) for one in ids)):
+            return self._encode_batches(ids, texts, plan_batches, split_batch, self._forward, advance)
+        shared = common_prefix_length(ids) if len(ids) > 1 else 0
+        if shared < MIN_SHARED_TOKENS:
+            shared = 0
+        computed = self.packed.computed_tokens
+        self.packed.set_prefix(ids[0][:shared])
+        if advance is not None:
+            advance(0, self.packed.computed_tokens - computed)
+        own = [one[shared:] for one in ids]
+        return self._encode_batches(own, texts, plan_packs, split_pack, self.packed.encode_pack, advance)
+
+    def _encode_batches(
+        self,
+        ids: Sequence[Sequence[int]],
+        texts: Sequence[str],
+        plan: Callable[[Sequence[int], int], list[list[int]]],
+        split: Callable[[list[int], Sequence[int], int], list[list[int]]],
+        forward: Callable[[Sequence[Sequence[int]]], np.ndarray],
+        advance: Advance | None,
+    ) -> np.ndarray:
         lengths = [len(one) for one in ids]
         vectors = np.zeros((len(ids), self.embed_dim), dtype=np.float32)
-        pending = plan_batches(lengths, self.batch_tokens)[::-1]
+        pending = plan(lengths, self.batch_tokens)[::-1]
         while pending:
             batch = pending.pop()
             try:
-                vectors[batch] = self._forward([ids[position] for position in batch])
+                vectors[batch] = forward([ids[position] for position in batch])
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -194,11 +251,9 @@ class DecoderEncoder:
                         f"out of memory at a single text of {lengths[batch[0]]} tokens ({text[:60]!r}). "
                         "Use a smaller --query-max-tokens / --document-max-tokens, or --dtype bfloat16."
                     ) from error
-                self.batch_tokens = max(self.batch_tokens, len(batch) * lengths[batch[0]]) // 2
+                self.batch_tokens //= 2
                 logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
-                again = [
-                    part for old in [batch, *pending[::-1]] for part in split_batch(old, lengths, self.batch_tokens)
-                ]
+                again = [part for old in [batch, *pending[::-1]] for part in split(old, lengths, self.batch_tokens)]
                 pending = again[::-1]
                 continue
             if advance is not None:

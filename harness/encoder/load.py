@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.encoder.sources import ModelSource, check_model_name, resolve_source
 from harness.encoder.text_encoder import Backend, TextEncoder
-from harness.prompts.profile import ModelProfile, Tokenization, find_profile
+from harness.prompts.profile import Attention, ModelProfile, Tokenization, find_profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class EncoderOptions:
     query_max_tokens: int | None = None
     document_max_tokens: int | None = None
     tokenization: Tokenization | None = None
+    attention: Attention = "auto"
     trust_remote_code: bool = False
     offline: bool = False
 
@@ -72,5 +73,6 @@ def _backend(source: ModelSource, profile: ModelProfile, options: EncoderOptions
         dtype=options.dtype,
         batch_tokens=options.batch_tokens,
         tokenization=options.tokenization,
+        attention=options.attention,
         trust_remote_code=options.trust_remote_code,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ def window_of(model: Any) -> int | None:
 
 def common_prefix_length(ids: Sequence[Sequence[int]]) -> int:
     """Return how many leading ids all rows share, leaving every row at least one token of its own."""
-    return min(_equal_beginning(min(ids), max(ids)), min(len(row) for row in ids) - 1)
+    rows = [list(row) for row in ids]
+    return min(_equal_beginning(min(rows), max(rows)), min(len(row) for row in rows) - 1)
 
 
 def _equal_beginning(first: Sequence[int], second: Sequence[int]) -> int:
@@ -71,19 +72,24 @@ def plan_packs(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     The plan depends on lengths and positions alone. A longer text is a pack of its own.
     """
     order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
-    packs: list[list[int]] = []
+    return split_pack(order, lengths, batch_tokens)
+
+
+def split_pack(pack: list[int], lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Split one pack again for a smaller budget, keeping its order."""
+    parts: list[list[int]] = []
     filled = 0
-    for position in order:
-        if packs and filled + lengths[position] <= batch_tokens:
-            packs[-1].append(position)
+    for position in pack:
+        if parts and filled + lengths[position] <= batch_tokens:
+            parts[-1].append(position)
             filled += lengths[position]
         else:
-            packs.append([position])
+            parts.append([position])
             filled = lengths[position]
-    return packs
+    return parts
 
 
-class _NoQuery(torch.nn.Module):
+class _NoQuery(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by the type checker
     """Stands in for a query projection whose result nobody reads."""
 
     def __init__(self, width: int) -> None:
@@ -117,6 +123,30 @@ class PackedModel:
         self._last_forward = last.forward
         self._last_layer = last
         self._no_query = _NoQuery(last.self_attn.q_proj.out_features)
+
+    def sees_all_of(self, tokens: int) -> bool:
+        """Whether every token of an input of this length sees all tokens before it (no sliding window cuts them off)."""
+        window = window_of(self.model)
+        return window is None or tokens <= window
+
+    def difference_to(self, plain: Callable[[Sequence[Sequence[int]]], np.ndarray]) -> str | None:
+        """Compare with the plain forward on a few made-up inputs; return what is wrong, or None.
+
+        A guard against a model or library version whose layers do more than the packed path knows of.
+        """
+        rng = np.random.default_rng(0)
+        highest = int(self.model.config.vocab_size)
+        prefix = rng.integers(3, highest, 24).tolist()
+        rows = [prefix + rng.integers(3, highest, size).tolist() for size in (1, 7, 19)]
+        expected = plain(rows)
+        self.set_prefix(prefix)
+        found = self.encode_pack([row[len(prefix) :] for row in rows])
+        cosine = np.sum(expected * found, axis=1) / (
+            np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1) + 1e-30
+        )
+        allowed = 1e-5 if self.model.dtype == torch.float32 else 2e-2
+        worst = float(1 - cosine.min())
+        return None if worst <= allowed else f"its vectors differ from the plain forward's (1 - cosine {worst:.1e})"
 
     @contextlib.contextmanager
     def _active(self) -> Iterator[None]:
@@ -166,6 +196,16 @@ class PackedModel:
             packed=packed,
         ).last_hidden_state
         return output[0]
+
+    @property
+    def prefix_ids(self) -> list[int]:
+        """Token ids of the prefix that packs stand behind now."""
+        return self._kept_ids[: self._prefix_tokens]
+
+    def forget_prefix(self) -> None:
+        """Drop the kept keys and values."""
+        self._kept_ids, self._kept = [], []
+        self._prefix, self._prefix_tokens = [], 0
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def set_prefix(self, ids: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class ModelSource:
     model_name: str
     """org/name; `local/<folder>` for a directory."""
     revision: str
-    """Hub commit, or the first 16 digits of the weights hash for files without one."""
+    """Hub commit, or 16 digits of a hash over weights and tokenizer for files without one."""
     directory: Path
     weights_sha: str
     tokenizer_sha: str
@@ -39,13 +40,13 @@ def _local(directory: Path, model_name: str, revision: str | None = None, label:
         raise ModelLoadError(f"{directory} is no model directory: it has no config.json.")
     if not any(any(directory.glob(pattern)) for pattern in _WEIGHT_GLOBS):
         raise ModelLoadError(f"{directory} is no model directory: it has no weights (*.safetensors or *.bin).")
-    weights = hashing.weights_sha256(directory)
+    weights, tokenizer = hashing.weights_sha256(directory), hashing.tokenizer_sha256(directory)
     return ModelSource(
         model_name=model_name,
-        revision=revision or weights[:16],
+        revision=revision or hashlib.sha256(f"{weights}{tokenizer}".encode()).hexdigest()[:16],
         directory=directory,
         weights_sha=weights,
-        tokenizer_sha=hashing.tokenizer_sha256(directory),
+        tokenizer_sha=tokenizer,
         label=label,
     )
 

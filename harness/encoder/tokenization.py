@@ -28,17 +28,21 @@ def load_tokenizer(directory: Path, tokenization: Tokenization, *, trust_remote_
     stands, which gives the ids of transformers 4 whatever the text holds; the others take what AutoTokenizer gives.
 
     Raises:
-        ModelLoadError: `official-4x` and a directory without tokenizer.json.
+        ModelLoadError: no tokenizer, a damaged one, or `official-4x` and a directory without tokenizer.json.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    if tokenization != "official-4x":
-        return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
-    if not (directory / "tokenizer.json").is_file():
+    if tokenization == "official-4x" and not (directory / "tokenizer.json").is_file():
         raise ModelLoadError(
             f"{directory}: --tokenization official-4x needs a tokenizer.json, and there is none. Use official or clean."
         )
-    return PreTrainedTokenizerFast.from_pretrained(str(directory))
+    try:
+        if tokenization == "official-4x":
+            return PreTrainedTokenizerFast.from_pretrained(str(directory))
+        return AutoTokenizer.from_pretrained(str(directory), trust_remote_code=trust_remote_code)
+    except Exception as error:  # the tokenizers library raises no narrower type at a damaged file
+        reason = " ".join(str(error).split())[:300]
+        raise ModelLoadError(f"{directory}: the tokenizer cannot be loaded: {reason}") from error
 
 
 class PromptTokenizer:

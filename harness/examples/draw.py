@@ -14,9 +14,10 @@ from harness.audit.normalise import compact, words
 from harness.errors import ConfigError, FewShotError
 from harness.examples.files import make_example
 from harness.registry.spec import FewShotExample
+from harness.registry.tokens import estimate_tokens
 
 MAX_TOKENS = 256
-# Mistral's tokenizer makes at least 3 characters of Latin text a token, and up to 2 tokens of any other character.
+# Mistral's tokenizer takes 3 characters or more of English for a token, and up to 2 tokens for any other character.
 _ASCII_CHARACTERS_PER_TOKEN = 3
 _TOKENS_PER_OTHER_CHARACTER = 2
 _SPARE_ROUNDS = 4
@@ -45,9 +46,10 @@ class Drawn(NamedTuple):
 
 
 def approximate_tokens(text: str) -> int:
-    """Return an upper estimate of a text's tokens that needs no tokenizer."""
+    """Return an estimate of a text's tokens that errs on the high side and needs no tokenizer."""
     num_ascii = sum(character.isascii() for character in text)
-    return -(-num_ascii // _ASCII_CHARACTERS_PER_TOKEN) + _TOKENS_PER_OTHER_CHARACTER * (len(text) - num_ascii)
+    by_characters = -(-num_ascii // _ASCII_CHARACTERS_PER_TOKEN) + _TOKENS_PER_OTHER_CHARACTER * (len(text) - num_ascii)
+    return max(by_characters, estimate_tokens(text))  # the second counts digits and signs one by one, as tokenizers do
 
 
 def draw(

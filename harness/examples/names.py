@@ -22,7 +22,7 @@ class TaskNames:
             if task.name.startswith(AIR_PREFIX):
                 self._add_air(task.name)
             else:
-                self._mteb[task.name.casefold()] = task.canonical
+                self._mteb[task.name.casefold()] = task.name
 
     def _add_air(self, name: str) -> None:
         """Index `air-bench/long-doc/arxiv/en/gemini` as `long-doc/arxiv-gemini`, other languages with their code."""

@@ -17,6 +17,7 @@ from harness.registry.names import suggest
 from harness.types import TASK_TYPES, Side, TaskType, side_of
 
 Tokenization = Literal["official", "official-4x", "clean"]
+Attention = Literal["auto", "shared", "naive"]
 # Placeholders of each template: those it may hold, and those it must.
 _PLACEHOLDERS = {
     "query": ({"instruction", "text"}, {"text"}),

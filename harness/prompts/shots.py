@@ -19,6 +19,7 @@ def parse_num_fewshot(value: int | str) -> int | None:
     raise ConfigError(f"--num-fewshot {text!r}: a whole number of examples or 'all' is expected.")
 
 
-def configuration_name(num_fewshot: int | None) -> str:
-    """Return the short name of a configuration: k0, k3, kall."""
-    return "kall" if num_fewshot is None else f"k{num_fewshot}"
+def configuration_name(num_fewshot: int | None, fewshot_seed: int | None = None) -> str:
+    """Return the short name of a configuration: k0, k3, kall, and k3-s1 for an order drawn with seed 1."""
+    shots = "kall" if num_fewshot is None else f"k{num_fewshot}"
+    return shots if fewshot_seed is None or num_fewshot == 0 else f"{shots}-s{fewshot_seed}"

@@ -143,16 +143,10 @@ def scan_folders(folders: Iterable[Path], model: type[_M]) -> Scan[_M]:
     return scan
 
 
-def load_task_files(folders: Iterable[Path]) -> list[LoadedFile]:
-    """Read all task files below some folders, in path order.
-
-    Raises:
-        RegistryFileError: every problem of every file, one line each.
-    """
+def scan_task_files(folders: Iterable[Path]) -> tuple[list[LoadedFile], list[Problem]]:
+    """Read all task files below some folders, in path order: the good ones, and the problems of the others."""
     scan = scan_folders(folders, TaskSpec)
-    if scan.problems:
-        raise RegistryFileError(scan.problems)
-    return [LoadedFile(*file) for file in scan.files]
+    return [LoadedFile(*file) for file in scan.files], scan.problems
 
 
 def scan_example_set(folder: Path) -> tuple[list[LoadedExamples], list[Problem]]:

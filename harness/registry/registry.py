@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.errors import ConfigError, FewShotError, TaskNotFoundError
-from harness.registry.load import LoadedExamples, LoadedFile, load_task_files, scan_example_set
+from harness.registry.load import LoadedExamples, LoadedFile, scan_example_set, scan_task_files
 from harness.registry.names import suggest
 from harness.registry.spec import DatasetRef, FewShotExample, Instruction, TaskSpec
 from harness.registry.strict_yaml import Problem, RegistryFileError
@@ -108,16 +108,22 @@ class Registry:
         Raises:
             ConfigError: any malformed file; all problems in one message, a line each.
         """
-        registry = cls(load_task_files([paths.task_examples_dir(), *extra_dirs]))
-        if examples == CURATED_EXAMPLES:
-            return registry
-        folder = example_set_folder(examples)
-        files, problems = scan_example_set(folder)
-        problems += registry.unknown_tasks(files)
+        files, problems = scan_task_files([paths.task_examples_dir(), *extra_dirs])
+        problems += name_problems(files)
+        set_files: list[LoadedExamples] = []
+        if examples != CURATED_EXAMPLES:
+            set_files, set_problems = scan_example_set(example_set_folder(examples))
+            problems += set_problems
         if problems:
             raise RegistryFileError(problems)
-        sets = {file.content.task: tuple(file.content.examples) for file in files}
-        return registry.with_examples(sets, name=folder.resolve().name)
+        registry = cls(files)
+        if examples == CURATED_EXAMPLES:
+            return registry
+        unknown = registry.unknown_tasks(set_files)
+        if unknown:
+            raise RegistryFileError(unknown)
+        sets = {file.content.task: tuple(file.content.examples) for file in set_files}
+        return registry.with_examples(sets, name=Path(examples).resolve().name)
 
     def unknown_tasks(self, files: Iterable[LoadedExamples]) -> list[Problem]:
         """Return a problem for each file of an example set whose task the registry lacks."""

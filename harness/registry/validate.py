@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import paths
-from harness.registry.load import LoadedFile, scan_example_set, scan_folders
+from harness.registry.load import LoadedFile, scan_example_set, scan_task_files
 from harness.registry.names import suggest
 from harness.registry.registry import CURATED_EXAMPLES, Registry, data_folder, example_set_folder, name_problems
 from harness.registry.spec import TaskAlias, TaskPart, TaskSpec
@@ -61,16 +61,14 @@ def validate_registry(
         ConfigError: `examples` is no folder. Every other finding is in the report.
     """
     set_folder = None if examples == CURATED_EXAMPLES else example_set_folder(examples)
-    scan = scan_folders([paths.task_examples_dir(), *extra_dirs], TaskSpec)
-    files = [LoadedFile(*entry) for entry in scan.files]
-    malformed = bool(scan.problems)
-    problems = [*scan.problems, *name_problems(files)]
+    files, form_problems = scan_task_files([paths.task_examples_dir(), *extra_dirs])
+    problems = [*form_problems, *name_problems(files)]
     known = {name for file in files for name in _names(file.spec)}
     shipped_benchmarks = {name for file in files if _is_shipped(file) for name in _benchmarks(file.spec)}
     for file in files:
         strict = _is_shipped(file) or bool(shipped_benchmarks & _benchmarks(file.spec))
         problems += _file_problems(file, strict=strict)
-        if not malformed:
+        if not form_problems:
             problems += _unknown_sharers(file, known)
     problems += _shared_examples(files)
     file_count, example_count = len(files), sum(len(file.spec.examples) for file in files)
@@ -84,7 +82,7 @@ def validate_registry(
     if more_checks is not None:
         problems += more_checks(files)
     return ValidationReport(
-        files=file_count + len({problem.path for problem in scan.problems}),
+        files=file_count + len({problem.path for problem in form_problems}),
         tasks=len(known),
         examples=example_count,
         unverified_labels=tuple(file.spec.task for file in files if file.spec.labels and not file.spec.labels.verified),

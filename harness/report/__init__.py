@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from harness.report.leaderboard import build_leaderboards
     from harness.report.load import load_scores
     from harness.report.markdown import render_markdown
+    from harness.report.reference import list_references, load_references
     from harness.report.table import LeaderboardTable
     from harness.report.terminal import render_terminal
 
 __all__ = [
     "LeaderboardTable",
     "build_leaderboards",
+    "list_references",
+    "load_references",
     "load_scores",
     "render_markdown",
     "render_terminal",
@@ -26,6 +29,8 @@ __all__ = [
 _HOME = {
     "LeaderboardTable": "table",
     "build_leaderboards": "leaderboard",
+    "list_references": "reference",
+    "load_references": "reference",
     "load_scores": "load",
     "render_markdown": "markdown",
     "render_terminal": "terminal",

@@ -94,7 +94,7 @@ def _with_absent_references(tables: list[LeaderboardTable], collected: Collected
     if not absent:
         return tables
     benchmarks = sorted({name for row in absent for name in row.printed})
-    mend = f" --benchmark {benchmarks[0]!r} shows its averages." if benchmarks else ""
+    mend = f" With --benchmark {benchmarks[0]!r} their printed averages are shown." if benchmarks else ""
     names = shorten(sorted({row.key.reference for row in absent}))
     note = f"Left out, without any task of these tables: reference {names}.{mend}"
     return [replace(tables[0], notes=(*tables[0].notes, note)), *tables[1:]]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.rows import Collected, RowScores
+from harness.report.rows import COMPARED, Collected, RowScores
 from harness.report.table import LeaderboardRow, RowKey
 from harness.report.tasks import CountedTask
 from harness.report.text import plural, shorten
 
 _MOST_GAP_NOTES = 5
-_COMPARED_NAME = {"metric": "metric", "dataset_revision": "data set revision"}
 _VARIANT_NOTE = {
     "metric": "was scored with different main metrics",
     "dataset_revision": "was run on different data set revisions",
@@ -56,7 +55,8 @@ def table_notes(
             notes.append(f"{task} has several task types in these runs ({', '.join(sorted(types))}).")
     if left_out:
         names = [
-            f"reference {key.reference}" if key.reference else f"{key.model_name} ({key.configuration})" for key in left_out
+            f"reference {key.reference}" if key.reference else f"{key.model_name} ({key.configuration})"
+            for key in left_out
         ]
         notes.append(f"Left out, without any task of this benchmark: {shorten(names)}.")
     if collected.unscored:
@@ -102,7 +102,7 @@ def _reference_notes(tasks: Sequence[CountedTask], rows: Sequence[LeaderboardRow
         )
     keys = {row.key for row in shown}
     references = [row for row in collected.rows if row.key in keys]
-    return notes + [note for what in _COMPARED_NAME for note in _difference_notes(what, tasks, references, collected)]
+    return notes + [note for what in COMPARED for note in _difference_notes(what, tasks, references, collected)]
 
 
 def _difference_notes(
@@ -123,12 +123,13 @@ def _difference_notes(
                     registered = {task.main_metric} - {""} if what == "metric" else set()
                     ours = collected.variants[what].get((name, cell)) or registered
                     if theirs and ours and theirs not in ours:
-                        differing.setdefault((theirs, " or ".join(sorted(ours))), {})[task.name] = None
+                        pair = (theirs, " or ".join(sorted(ours))) if what == "metric" else ("", "")
+                        differing.setdefault(pair, {})[task.name] = None
         for pair, names in differing.items():
             found.setdefault(pair, {}).setdefault(tuple(names), []).append(row.key.reference)
     return [
-        f"Other {_COMPARED_NAME[what]}: {theirs} instead of {ours} in {shorten(list(names))} "
-        f"of reference {shorten(sorted(set(holders)))}: do not read much into small differences."
+        (f"Other metric, {theirs} instead of {ours}" if what == "metric" else "Other data set revision")
+        + f": {shorten(list(names))} of reference {shorten(sorted(set(holders)))}. Do not compare these scores closely."
         for (theirs, ours), groups in found.items()
         for names, holders in groups.items()
     ]

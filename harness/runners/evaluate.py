@@ -58,6 +58,7 @@ def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, limit: i
             "prompt_fingerprint": choice.prompt.fingerprint,
             "num_fewshot": choice.prompt.num_fewshot,
             "examples_set": choice.examples_set,
+            "fewshot_seed": encoder.policy.fewshot_seed,
             "instructions": choice.instruction_set,
             "query_max_tokens": text_encoder.query_max_tokens,
             "document_max_tokens": text_encoder.document_max_tokens,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import FewShotError
 from harness.prompts.profile import ModelProfile
+from harness.prompts.shots import configuration_name
+from harness.prompts.shuffle import shuffled_examples
 from harness.prompts.template import TaskPrompt, build_prompt
 from harness.registry.registry import DEFAULT_INSTRUCTIONS, Registry
 
@@ -46,6 +48,13 @@ class PromptPolicy:
     num_fewshot: int | None
     """None: all examples that the task has."""
     instructions: str = DEFAULT_INSTRUCTIONS
+    fewshot_seed: int | None = None
+    """Choose and order the examples by this seed; None takes the first k in file order."""
+
+    @property
+    def configuration(self) -> str:
+        """Short name of this configuration inside its run: k0, k3, kall, k3-s1."""
+        return configuration_name(self.num_fewshot, self.fewshot_seed)
 
     def for_registered(self, task_name: str) -> PromptChoice:
         """Return the prompt of a task in the registry.
@@ -61,6 +70,8 @@ class PromptPolicy:
                 "an `example` template (docs/profiles.md)."
             )
         examples = task.first_examples(self.num_fewshot)
+        if self.fewshot_seed is not None and examples:
+            examples = shuffled_examples(task.examples, self.fewshot_seed, self.num_fewshot)
         instruction = task.instruction(self.instructions)
         return PromptChoice(
             prompt=build_prompt(self.profile.prompt_template, instruction.text, examples),
@@ -99,6 +110,8 @@ class PromptPolicy:
             examples = task.examples if self.num_fewshot is None else task.examples[: self.num_fewshot]
             if self.profile.template.example is None:
                 examples = ()
+            elif self.fewshot_seed is not None:
+                examples = shuffled_examples(task.examples, self.fewshot_seed, len(examples))
             prompt = build_prompt(self.profile.prompt_template, instruction.text if instruction else "", examples)
             digest.update(f"{task.name}\0{prompt.fingerprint}\n".encode())
         return digest.hexdigest()

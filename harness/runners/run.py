@@ -20,10 +20,9 @@ from harness.errors import (
     HarnessError,
 )
 from harness.prompts.profile import find_profile
-from harness.prompts.shots import configuration_name
 from harness.registry.registry import Registry
-from harness.runners.prompts import PromptPolicy
 from harness.runners.network import go_offline, hub_host, why_unreachable
+from harness.runners.prompts import PromptPolicy
 from harness.runners.tasks import TaskUnit, check_offline, make_task, needs_download, resolve_units
 from harness.store import provenance
 from harness.store.run_dir import RunDir, canonical_sha256
@@ -82,8 +81,15 @@ def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
     profile = find_profile(config.model, config.profile)
     registry = Registry.load(config.registry_dir, examples=config.examples)
     policies = [
-        PromptPolicy(registry=registry, profile=profile, num_fewshot=shots, instructions=config.instructions)
+        PromptPolicy(
+            registry=registry,
+            profile=profile,
+            num_fewshot=shots,
+            instructions=config.instructions,
+            fewshot_seed=seed,
+        )
         for shots in config.num_fewshot
+        for seed in (config.fewshot_seed if config.fewshot_seed and shots != 0 else (None,))
     ]
     units = resolve_units(
         registry,
@@ -156,6 +162,7 @@ def _execute(
             query_max_tokens=config.query_max_tokens,
             document_max_tokens=config.document_max_tokens,
             tokenization=config.tokenization,
+            attention=config.attention,
             trust_remote_code=config.trust_remote_code,
             offline=config.offline,
         ),
@@ -163,7 +170,7 @@ def _execute(
     encoder.on_start = hooks.progress
     summary = RunSummary(run.path)
     records: dict[tuple[str, str], dict[str, Any]] = {}
-    adapters = {configuration_name(policy.num_fewshot): ICLEncoder(encoder, policy) for policy in policies}
+    adapters = {policy.configuration: ICLEncoder(encoder, policy) for policy in policies}
     total = len(units) * len(adapters)
     asked = {(name, unit.name) for unit in units for name in adapters}
     records = {key: record for key, record in _kept(run, encoder, adapters).items() if key not in asked}

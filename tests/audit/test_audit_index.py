@@ -28,7 +28,10 @@ def kinds(example: str, text: str) -> list[tuple[str, float]]:
         (EXAMPLE.replace(" ", ""), "normalised"),
         (EXAMPLE.replace("cash", "\uff43\uff41\uff53\uff48"), "normalised"),  # full-width letters
         (EXAMPLE.replace("bakery", "butcher"), "near duplicate"),
-        (f"Hello there, a question from a friend of mine. {EXAMPLE} Many thanks in advance for your kind help!", "containment"),
+        (
+            f"Hello there, a question from a friend of mine. {EXAMPLE} Many thanks in advance for your kind help!",
+            "containment",
+        ),
         (f"Well well well indeed {EXAMPLE.replace('kept', 'took')} " + "and much more of it " * 9, "containment"),
         ("next to the bakery kept my card after I pressed", "text inside example"),
     ],
@@ -89,11 +92,20 @@ def test_unspaced_scripts_are_found_inside_a_text(language: str, text: str) -> N
 
 
 def test_english_example_is_found_in_a_mostly_chinese_text() -> None:
-    assert [kind for kind, _ in kinds(EXAMPLE, f"{CHINESE}{EXAMPLE}{CHINESE} ICBC ABC CCB BOC, GDP 2023 CPI PPI PMI")] == ["containment"]
+    assert [
+        kind for kind, _ in kinds(EXAMPLE, f"{CHINESE}{EXAMPLE}{CHINESE} ICBC ABC CCB BOC, GDP 2023 CPI PPI PMI")
+    ] == ["containment"]
 
 
 def test_short_texts_match_by_equality_only() -> None:
-    texts = ["joy", "card_swallowed", "not-counterfactual", "transfer_not_received_by_recipient", "sci.crypt", "very good product"]
+    texts = [
+        "joy",
+        "card_swallowed",
+        "not-counterfactual",
+        "transfer_not_received_by_recipient",
+        "sci.crypt",
+        "very good product",
+    ]
     index = ExampleIndex([ExampleText("T", "response", number, text) for number, text in enumerate(texts)])
 
     assert index.short == set(range(6))
@@ -105,7 +117,9 @@ def test_four_words_are_enough() -> None:
     index = ExampleIndex([ExampleText("T", "query", 0, "Keep Norwegian kroner there")])
 
     assert index.short == set()
-    assert [match.kind for match in index.matches("why can I not keep norwegian kroner there, as before?")] == ["containment"]
+    assert [match.kind for match in index.matches("why can I not keep norwegian kroner there, as before?")] == [
+        "containment"
+    ]
 
 
 def test_jaccard_threshold_is_exact() -> None:
@@ -127,7 +141,7 @@ def test_case_blanks_and_punctuation_do_not_count(text: str) -> None:
     assert compact(words(changed)) == compact(words(text))
 
 
-@given(st.lists(st.sampled_from("alpha beta gamma delta epsilon zeta".split()), min_size=4, max_size=30))
+@given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta"]), min_size=4, max_size=30))
 def test_every_text_is_found_in_itself_and_in_a_longer_one(tokens: list[str]) -> None:
     text = " ".join(tokens)
 

@@ -65,9 +65,15 @@ def test_only_evaluation_splits_are_read(registry: Registry, tmp_path: Path) -> 
 
 def test_unknown_folder_is_read_but_for_its_train_split(registry: Registry, tmp_path: Path) -> None:
     for split in ("train", "test", "dev"):
-        jsonl(tmp_path / "MyTask" / f"{split}.jsonl", {"sentence1": f"{split} one", "sentence2": f"{split} two", "score": 2.0})
+        jsonl(
+            tmp_path / "MyTask" / f"{split}.jsonl",
+            {"sentence1": f"{split} one", "sentence2": f"{split} two", "score": 2.0},
+        )
 
-    assert texts_below(registry, tmp_path, "MyTask") == {"test": ["test one", "test two"], "dev": ["dev one", "dev two"]}
+    assert texts_below(registry, tmp_path, "MyTask") == {
+        "test": ["test one", "test two"],
+        "dev": ["dev one", "dev two"],
+    }
 
 
 def test_card_says_which_file_is_which_split(registry: Registry, tmp_path: Path) -> None:
@@ -97,7 +103,11 @@ def test_sharded_files_without_a_card_are_known_by_name(registry: Registry, tmp_
 
 def test_retrieval_takes_the_corpus_and_the_judged_queries(registry: Registry, tmp_path: Path) -> None:
     folder = tmp_path / "NFCorpus"
-    jsonl(folder / "corpus.jsonl", {"_id": "d1", "title": "Salt", "text": "raises blood pressure"}, {"_id": "d2", "text": "x"})
+    jsonl(
+        folder / "corpus.jsonl",
+        {"_id": "d1", "title": "Salt", "text": "raises blood pressure"},
+        {"_id": "d2", "text": "x"},
+    )
     jsonl(folder / "queries.jsonl", {"_id": "q1", "text": "evaluated"}, {"_id": "q2", "text": "of the train split"})
     jsonl(folder / "test.jsonl", {"query-id": "q1", "corpus-id": "d1", "score": 1})
     jsonl(folder / "train.jsonl", {"query-id": "q2", "corpus-id": "d2", "score": 1})
@@ -115,7 +125,9 @@ def test_air_bench_folder_with_slashes_is_found(registry: Registry, tmp_path: Pa
     jsonl(tmp_path / task / "qrels.jsonl", {"query-id": "q", "corpus-id": "d", "score": 1})
 
     assert texts_below(registry, tmp_path, task) == {"corpus": ["a page"], "queries": ["a question"]}
-    assert {file.task for file in find_evaluation_files(registry, tmp_path) if not file.task.startswith("Mini")} == {task}
+    assert {file.task for file in find_evaluation_files(registry, tmp_path) if not file.task.startswith("Mini")} == {
+        task
+    }
 
 
 def test_lists_and_pairs_keep_their_place(registry: Registry, tmp_path: Path) -> None:
@@ -166,7 +178,11 @@ def test_missing_data_dir_is_an_error(registry: Registry, tmp_path: Path) -> Non
 def planted(registry: Registry, tmp_path: Path) -> Path:
     """A data folder whose test split holds a curated example of another task."""
     leak = registry.get("STS12").examples[0].query
-    jsonl(tmp_path / "data" / BANKING / "test.jsonl", {"text": "nothing of the kind", "label": 0}, {"text": leak, "label": 1})
+    jsonl(
+        tmp_path / "data" / BANKING / "test.jsonl",
+        {"text": "nothing of the kind", "label": 0},
+        {"text": leak, "label": 1},
+    )
     return tmp_path / "data"
 
 
@@ -176,9 +192,9 @@ def test_planted_leak_in_another_task_fails_the_audit(planted: Path, tmp_path: P
     assert code == 1
     assert f"STS12 query 0: exact (1.00) in {BANKING} test 1:" in output
     table = pq.read_table(tmp_path / "out" / "audit.parquet").to_pylist()
-    assert [(row["example_task"], row["side"], row["evaluation_task"], row["kind"], row["waived"]) for row in table] == [
-        ("STS12", "query", BANKING, "exact", False)
-    ]
+    assert [
+        (row["example_task"], row["side"], row["evaluation_task"], row["kind"], row["waived"]) for row in table
+    ] == [("STS12", "query", BANKING, "exact", False)]
     assert "| STS12 | query | 0 |" in (tmp_path / "out" / "audit.md").read_text(encoding="utf-8")
 
 
@@ -192,7 +208,9 @@ def test_without_a_leak_the_audit_passes(tmp_path: Path) -> None:
 def test_waiver_lets_the_hit_pass_and_is_shown(planted: Path, registry: Registry, tmp_path: Path) -> None:
     sha = text_sha(registry.get("STS12").examples[0].query)
     waivers = tmp_path / "waivers.yaml"
-    entry = "- {task: STS12, text_sha: '%s', evaluation_task: %s, reason: 'a common phrase', reviewed_by: 'A. Reader'}\n"
+    entry = (
+        "- {task: STS12, text_sha: '%s', evaluation_task: %s, reason: 'a common phrase', reviewed_by: 'A. Reader'}\n"
+    )
     waivers.write_text(entry % (sha, BANKING) + entry % ("0" * 16, "SciFact"), encoding="utf-8")
 
     code, output = run("--data-dir", str(planted), "--waivers", str(waivers), "--output-dir", str(tmp_path / "out"))
@@ -207,7 +225,8 @@ def test_waiver_lets_the_hit_pass_and_is_shown(planted: Path, registry: Registry
 def test_waiver_of_another_text_does_not_count(planted: Path, tmp_path: Path) -> None:
     waivers = tmp_path / "waivers.yaml"
     waivers.write_text(
-        f"- {{task: STS12, text_sha: '{'0' * 16}', evaluation_task: {BANKING}, reason: r, reviewed_by: b}}\n", encoding="utf-8"
+        f"- {{task: STS12, text_sha: '{'0' * 16}', evaluation_task: {BANKING}, reason: r, reviewed_by: b}}\n",
+        encoding="utf-8",
     )
 
     assert run("--data-dir", str(planted), "--waivers", str(waivers))[0] == 1
@@ -239,13 +258,29 @@ def test_examples_of_a_set_are_audited(planted: Path, tmp_path: Path) -> None:
     assert "SciFact query 0: normalised (1.00)" in output
 
 
+def test_examples_shared_with_aliases_come_once_and_own_ones_too(registry: Registry) -> None:
+    names = [item.task for item in example_texts(registry)]
+    own = registry.get("SciFact").examples[:2]
+
+    assert "STS22" in names and "STS22.v2" not in names and "CQADupstackTexRetrieval" not in names
+    assert {item.task for item in example_texts(registry, ["STS22.v2"])} == {"STS22.v2"}
+    mixed = registry.with_examples({"STS22": own, "STS22.v2": own[:1]}, name="mixed")
+    assert [item.task for item in example_texts(mixed)] == ["STS22"] * 4 + ["STS22.v2"] * 2
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
         ("a: 1\n", ":1: a list of waivers is expected."),
-        ("- {task: A, text_sha: '0123456789abcdef', evaluation_task: B, reason: r}\n", ":1: reviewed_by: Field required."),
+        (
+            "- {task: A, text_sha: '0123456789abcdef', evaluation_task: B, reason: r}\n",
+            ":1: reviewed_by: Field required.",
+        ),
         ("- {task: A, text_sha: 12, evaluation_task: B, reason: r, reviewed_by: x}\n", ":1: text_sha: "),
-        ("- {task: A, text_sha: 'xyz', evaluation_task: B, reason: r, reviewed_by: x}\n", ":1: text_sha: 16 lower-case"),
+        (
+            "- {task: A, text_sha: 'xyz', evaluation_task: B, reason: r, reviewed_by: x}\n",
+            ":1: text_sha: 16 lower-case",
+        ),
         (
             "- {task: A, text_sha: '0123456789abcdef', evaluation_task: B, reason: ' ', reviewed_by: x}\n",
             ":1: reason: text is empty.",

@@ -93,7 +93,9 @@ def test_user_mistakes_are_told_before_torch_or_mteb_load(arguments: list[str], 
     assert heavy == set()
 
 
-def test_missing_data_under_offline_is_one_line_exit_75_and_fast(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_data_under_offline_is_one_line_exit_75_and_fast(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     started = time.perf_counter()
 

@@ -91,7 +91,9 @@ def test_yaml_task_of_the_readme_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "tasks" / "tickets").mkdir(parents=True)
     (tmp_path / "tasks" / "MyTickets.yaml").write_text(blocks("yaml")[0], encoding="utf-8")
     for split in ("train", "test"):
-        rows = [{"text": f"{word} number {n} {split}", "label": label} for n in range(9) for label, word in enumerate("ab")]
+        rows = [
+            {"text": f"{word} number {n} {split}", "label": label} for n in range(9) for label, word in enumerate("ab")
+        ]
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / "tasks" / "tickets" / f"{split}.jsonl").write_text(lines, encoding="utf-8")
 

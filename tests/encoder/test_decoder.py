@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.encoder.decoder import DecoderEncoder, pick_device
+from harness.encoder.packed import common_prefix_length
 from harness.errors import EncodingError, ModelLoadError, PromptBudgetError
 from harness.prompts.profile import ModelProfile, load_profiles
 from harness.prompts.template import build_prompt
@@ -27,9 +28,12 @@ BGE = load_profiles()["bge-en-icl"]
 PROMPT = build_prompt(BGE.prompt_template, "Given a question, retrieve passages.", [Pair("a b", "c d"), Pair("e", "f")])
 
 
-@pytest.fixture(scope="module", params=["llama", "bytes"])
+@pytest.fixture(
+    scope="module", params=[("llama", "naive"), ("bytes", "naive"), ("llama", "shared"), ("bytes", "shared")]
+)
 def encoder(request: pytest.FixtureRequest, model_dirs: dict[str, Path]) -> DecoderEncoder:
-    return load(model_dirs[request.param])
+    style, attention = request.param
+    return load(model_dirs[style], attention=attention)
 
 
 def load(directory: Path, profile: ModelProfile = BGE, **options: Any) -> DecoderEncoder:
@@ -56,7 +60,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def fingerprinting(model_dirs: dict[str, Path]) -> DecoderEncoder:
     """An encoder whose model is replaced by sums over the ids of a row, and that counts what it is given."""
-    encoder = load(model_dirs["llama"])
+    encoder = load(model_dirs["llama"], attention="naive")
     encoder.embed_dim = 3
     encoder._forward = fake_forward  # type: ignore[method-assign]
     return encoder
@@ -86,19 +90,29 @@ def test_progress_adds_up_to_all_texts_and_tokens(encoder: DecoderEncoder) -> No
 
     encoder.encode(texts, PROMPT, "query", 512, lambda done, tokens: seen.append((done, tokens)))
 
-    tokens = sum(len(ids) for ids in encoder.tokenize(texts, PROMPT, "query", 512).ids)
+    ids = encoder.tokenize(texts, PROMPT, "query", 512).ids
+    tokens = sum(len(one) for one in ids)
+    if encoder.packed is not None:
+        # The common beginning goes through the model once, or not at all where an earlier call left it behind.
+        encoder.packed.forget_prefix()
+        seen.clear()
+        encoder.encode(texts, PROMPT, "query", 512, lambda done, count: seen.append((done, count)))
+        tokens -= (len(ids) - 1) * common_prefix_length(ids)
     assert (sum(done for done, _ in seen), sum(count for _, count in seen)) == (40, tokens)
 
 
 def limit_memory(encoder: DecoderEncoder, monkeypatch: pytest.MonkeyPatch, tokens: int, error: RuntimeError) -> None:
-    forward = encoder._forward
+    """Let every forward of more than `tokens` tokens fail; padding counts where there is any."""
+    owner, name = (encoder, "_forward") if encoder.packed is None else (encoder.packed, "encode_pack")
+    forward = getattr(owner, name)
 
     def limited(rows: Sequence[Sequence[int]]) -> np.ndarray:
-        if len(rows) * max(len(row) for row in rows) > tokens:
+        lengths = [len(row) for row in rows]
+        if (max(lengths) * len(rows) if encoder.packed is None else sum(lengths)) > tokens:
             raise error
-        return forward(rows)
+        return np.asarray(forward(rows))
 
-    monkeypatch.setattr(encoder, "_forward", limited)
+    monkeypatch.setattr(owner, name, limited)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +125,7 @@ def limit_memory(encoder: DecoderEncoder, monkeypatch: pytest.MonkeyPatch, token
 def test_out_of_memory_halves_the_budget_and_gives_the_same_vectors(
     encoder: DecoderEncoder, error: RuntimeError, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    texts = varied_texts(60, seed=8)
+    texts = varied_texts(90, seed=8)
     encoder.batch_tokens = 8000
     expected, _ = encoder.encode(texts, PROMPT, "query", 512)
     limit_memory(encoder, monkeypatch, 2100, error)
@@ -126,7 +140,7 @@ def test_out_of_memory_halves_the_budget_and_gives_the_same_vectors(
         "out of memory: token budget halved to 4000",
         "out of memory: token budget halved to 2000",
     ]
-    assert sum(done) == 60
+    assert sum(done) == 90
 
 
 def test_out_of_memory_at_a_single_text_names_it(encoder: DecoderEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from mteb import get_task
 
-from harness.encoder.decoder import DecoderEncoder
 from harness.prompts.template import TaskPrompt, build_prompt, fill
 from harness.registry.registry import Registry
 from harness.runners.adapter import ICLEncoder, load_encoder
@@ -46,24 +45,26 @@ def demonstration_ids(backend: Any, instruction: str, examples: Sequence[Any]) -
     return [backend.tokenizer(one, add_special_tokens=False)["input_ids"] for one in strings]
 
 
-@dataclass
 class Fed:
-    """The rows that reached the model."""
+    """The ids that entered the model, one entry per row of a forward pass."""
 
-    rows: list[list[int]]
+    def __init__(self) -> None:
+        self.rows: list[list[int]] = []
+
+    def watch(self, encoder: ICLEncoder) -> ICLEncoder:
+        """Record from now on what reaches the embedding matrix of an encoder's model."""
+        backend: Any = encoder.text_encoder.backend
+
+        def record(_module: Any, inputs: tuple[Any, ...]) -> None:
+            self.rows += inputs[0].tolist()
+
+        backend.model.get_input_embeddings().register_forward_pre_hook(record)
+        return encoder
 
 
 @pytest.fixture
-def fed(monkeypatch: pytest.MonkeyPatch) -> Fed:
-    seen = Fed([])
-    forward = DecoderEncoder._forward
-
-    def recording(self: DecoderEncoder, rows: Sequence[Sequence[int]]) -> np.ndarray:
-        seen.rows += [list(row) for row in rows]
-        return forward(self, rows)
-
-    monkeypatch.setattr(DecoderEncoder, "_forward", recording)
-    return seen
+def fed() -> Fed:
+    return Fed()
 
 
 def encode(encoder: ICLEncoder, task_name: str) -> None:
@@ -76,7 +77,8 @@ def encode(encoder: ICLEncoder, task_name: str) -> None:
 def test_every_example_reaches_the_model_in_order(
     model: str, tokenization: str, model_dirs: dict[str, Path], fed: Fed
 ) -> None:
-    encoder = load_encoder(str(model_dirs.get(model, model)), num_fewshot="all", tokenization=tokenization)
+    options = {"num_fewshot": "all", "tokenization": tokenization, "attention": "naive"}
+    encoder = fed.watch(load_encoder(str(model_dirs.get(model, model)), **options))
     task = Registry.load().get("Banking77Classification")
     expected = demonstration_ids(encoder.text_encoder.backend, task.instruction().text, task.examples)
 
@@ -89,9 +91,25 @@ def test_every_example_reaches_the_model_in_order(
         assert row[1 : 1 + sum(map(len, expected))] == [one for ids in expected for one in ids]
 
 
+@pytest.mark.parametrize("model", ["embedded", "llama", "bytes"])
+def test_a_shared_prefix_holds_every_example_and_is_computed_once(
+    model: str, model_dirs: dict[str, Path], fed: Fed
+) -> None:
+    options = {"num_fewshot": "all", "attention": "shared"}
+    encoder = fed.watch(load_encoder(str(model_dirs.get(model, model)), **options))
+    task = Registry.load().get("Banking77Classification")
+    expected = demonstration_ids(encoder.text_encoder.backend, task.instruction().text, task.examples)
+
+    encode(encoder, "Banking77Classification")
+
+    assert missing_examples(fed.rows[0], expected) == []
+    assert all(missing_examples(row, expected)[:1] == [0] for row in fed.rows[1:])
+
+
+@pytest.mark.parametrize("attention", ["naive", "shared"])
 @pytest.mark.parametrize("dropped", range(8))
-def test_the_check_fails_if_an_example_is_missing(dropped: int, monkeypatch: pytest.MonkeyPatch, fed: Fed) -> None:
-    encoder = load_encoder("embedded", num_fewshot=8)
+def test_the_check_fails_if_an_example_is_missing(dropped: int, attention: str, fed: Fed) -> None:
+    encoder = fed.watch(load_encoder("embedded", num_fewshot=8, attention=attention))
     task = Registry.load().get("Banking77Classification")
     expected = demonstration_ids(encoder.text_encoder.backend, task.instruction().text, task.examples[:8])
     left = [one for number, one in enumerate(task.examples[:8]) if number != dropped]
@@ -101,7 +119,7 @@ def test_the_check_fails_if_an_example_is_missing(dropped: int, monkeypatch: pyt
 
     encode(encoder, "Banking77Classification")
 
-    assert all(missing_examples(row, expected) == [dropped] for row in fed.rows)
+    assert missing_examples(fed.rows[0], expected) == [dropped]
 
 
 def test_the_check_fails_if_examples_are_in_another_order() -> None:
@@ -112,7 +130,7 @@ def test_the_check_fails_if_examples_are_in_another_order() -> None:
 
 
 def test_zero_shot_feeds_no_example(fed: Fed) -> None:
-    encoder = load_encoder("embedded", num_fewshot=0)
+    encoder = fed.watch(load_encoder("embedded", num_fewshot=0, attention="naive"))
     backend: Any = encoder.text_encoder.backend
 
     encode(encoder, "Banking77Classification")

@@ -53,12 +53,24 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: build_tokenizer(d, style="bytes") and cut_embeddings(d, 300),
         r"the tokenizer's highest token id is \d+, but the model has embeddings for 300 tokens only",
     ),
+    "half a tokenizer": (
+        lambda d: (d / "tokenizer.json").write_bytes((d / "tokenizer.json").read_bytes()[:2000]),
+        "the tokenizer cannot be loaded: ",
+    ),
+    "a tokenizer with a merge of unknown parts": (
+        lambda d: replace_in(d / "tokenizer.json", "▁question", "▁QUESTION"),
+        "the tokenizer cannot be loaded: Token .* out of vocabulary",
+    ),
     "no tokenizer": (
         lambda d: [(d / name).unlink() for name in ("tokenizer.json", "tokenizer_config.json")],
         "cannot be loaded",
     ),
     "damaged tokenizer": (lambda d: (d / "tokenizer.json").write_text("{}"), "cannot be loaded"),
 }
+
+
+def replace_in(file: Path, old: str, new: str) -> None:
+    file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
 
 
 def cut_embeddings(directory: Path, rows: int) -> None:
@@ -84,10 +96,9 @@ def test_a_damaged_directory_is_one_line_that_names_it(name: str, directory: Pat
 
 
 def test_a_tokenizer_without_the_profiles_special_tokens_names_them(directory: Path) -> None:
-    file = directory / "tokenizer.json"
-    file.write_text(file.read_text(encoding="utf-8").replace("<instruct>", "<inst>").replace("<query>", "<q>"), "utf-8")
-    file = directory / "tokenizer_config.json"
-    file.write_text(file.read_text(encoding="utf-8").replace("<instruct>", "<inst>").replace("<query>", "<q>"), "utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        replace_in(directory / name, "<instruct>", "<inst>")
+        replace_in(directory / name, "<query>", "<q>")
 
     with pytest.raises(ModelLoadError, match=r"the tokenizer lacks <instruct>, <query> as single tokens"):
         load_text_encoder(str(directory))
@@ -127,7 +138,7 @@ def test_a_name_that_is_no_model_is_told_with_a_suggestion(model: str, expected:
 def test_a_directory_that_fits_no_profile_asks_for_one(directory: Path) -> None:
     other = directory.rename(directory.parent / "something")
 
-    with pytest.raises(TaskNotFoundError, match="no profile .*fits model .*--profile"):
+    with pytest.raises(TaskNotFoundError, match=r"no profile .*fits model .*--profile"):
         load_text_encoder(str(other))
     assert load_text_encoder(str(other), EncoderOptions(profile="bge-en-icl")).backend.embed_dim == 64
 

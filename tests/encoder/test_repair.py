@@ -50,8 +50,8 @@ def test_missing_ends_are_put_back_and_said(
         assert tokenizer(text, add_special_tokens=False)["input_ids"] == proper(text)["input_ids"][1:-1]
         cut = tokenizer(text, truncation=True, max_length=3)["input_ids"]
         assert (cut[0], cut[-1], len(cut) <= 3) == (1, 2, True)
-    assert ["here: the tokenizer left out </s>; repaired (every input now ends with it)"] == [
-        record.getMessage() for record in caplog.records if record.name.startswith("harness")
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("harness")] == [
+        "here: the tokenizer left out </s>; repaired (every input now ends with it)"
     ]
 
 

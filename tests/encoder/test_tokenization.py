@@ -63,13 +63,13 @@ def test_ids_of_the_authors_notebook_come_out(
     prompt = prompt_of(0)
 
     for directory in (mistral, rebuilt):
-        tokenizer = prompt_tokenizer(directory, BGE, tokenization)
+        tokenizer = prompt_tokenizer(directory, tokenization)
         assert tokenizer.documents(prompt, [text], 512).ids == [ids]
 
 
 @pytest.mark.parametrize("tokenization", ["official", "official-4x", "clean"])
 def test_the_budget_of_512_tokens_is_507_and_the_prefix_is_never_cut(tokenization: Tokenization, mistral: Path) -> None:
-    tokenizer = prompt_tokenizer(mistral, BGE, tokenization)
+    tokenizer = prompt_tokenizer(mistral, tokenization)
     long = "protein " * 3000
     for num_fewshot in (0, 5):
         prompt = prompt_of(num_fewshot)
@@ -90,7 +90,7 @@ def test_official_4x_gives_the_two_blanks_of_transformers_4(rebuilt: Path) -> No
     prompt = build_prompt(BGE.prompt_template, goldens["instruction"])
     lengths = {}
     for tokenization in ("clean", "official", "official-4x"):
-        tokenizer = prompt_tokenizer(rebuilt, BGE, tokenization)  # type: ignore[arg-type]
+        tokenizer = prompt_tokenizer(rebuilt, tokenization)
         ids = tokenizer.queries(prompt, ["how much protein should a female eat"], 512).ids[0]
         lengths[tokenization] = (len(ids), ids.count(28705))
 
@@ -104,7 +104,7 @@ def test_official_4x_equals_transformers_4_for_blanks_and_special_tokens_in_text
     zero = build_prompt(BGE.prompt_template, goldens["instruction"])
     one = build_prompt(BGE.prompt_template, goldens["instruction"], [Pair(*goldens["example"])])
     for directory in (mistral, rebuilt):
-        tokenizer = prompt_tokenizer(directory, BGE, "official-4x")
+        tokenizer = prompt_tokenizer(directory, "official-4x")
 
         assert tokenizer.queries(zero, texts, 512).ids == [row["query"] for row in rows]
         assert tokenizer.queries(one, texts, 512).ids == [row["query_1_shot"] for row in rows]

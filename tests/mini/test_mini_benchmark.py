@@ -86,7 +86,9 @@ def test_sizes_are_of_real_use() -> None:
     assert len(rows("MiniRetrieval", "corpus")) >= 300 and len(rows("MiniRetrieval", "queries")) >= 100
     assert len({row["query-id"] for row in rows("MiniRetrieval", "qrels")}) == len(rows("MiniRetrieval", "queries"))
     assert len(rows("MiniSTS", "test")) >= 200
-    assert len(summaries) >= 12 and all(len(row["machine_summaries"]) == len(row["relevance"]) == 4 for row in summaries)
+    assert len(summaries) >= 12 and all(
+        len(row["machine_summaries"]) == len(row["relevance"]) == 4 for row in summaries
+    )
 
 
 def test_grades_and_labels_are_in_range() -> None:

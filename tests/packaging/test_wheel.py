@@ -62,7 +62,14 @@ def test_wheel_in_a_fresh_environment_runs_from_another_folder(wheel: Path, tmp_
     ).stdout.strip()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [str(environment / "bin" / "icl-harness"), "run", "--model", "embedded", "--tasks", "MiniSTS,MiniRetrieval"]
+    command = [
+        str(environment / "bin" / "icl-harness"),
+        "run",
+        "--model",
+        "embedded",
+        "--tasks",
+        "MiniSTS,MiniRetrieval",
+    ]
     variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     variables |= {"PYTHONPATH": os.pathsep.join([inner, outer]), "HARNESS_CACHE": str(tmp_path / "cache")}
 

@@ -67,7 +67,7 @@ def test_all_twelve_tasks_equal_the_published_scores(tmp_path: Path) -> None:
 
     ours = run_minilm(tuple(stored), tmp_path / "run")
 
-    print(f"\n| task | metric | ours | stored | difference |\n|--|--|--|--|--|\n{table(ours, stored)}")  # noqa: T201
+    print(f"\n| task | metric | ours | stored | difference |\n|--|--|--|--|--|\n{table(ours, stored)}")
     assert set(ours) == set(stored)
     worst = max(abs(ours[task] - stored[task]["stored"]) for task in stored)
     assert worst <= TOLERANCE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, TaskNotFoundError
-from harness.prompts.profile import find_profile, load_profiles
+from harness.prompts.profile import ModelProfile, find_profile, load_profiles
 from harness.types import TASK_TYPES
 
 GOOD = """\
@@ -194,8 +194,7 @@ def test_profile_file(tmp_path: Path) -> None:
             "models: [org/mine]",
             "query_max_token: 512",
             "4: query_max_token: key is not known. Did you mean 'query_max_tokens' or 'document_max_tokens'? Known keys: "
-            "name, source, kind, models, template, pooling, begin_token, end_token, special_tokens, tokenization, "
-            "prompted_types, query_max_tokens, document_max_tokens, normalize_except, trained_for_examples, trained_on.",
+            f"{', '.join(ModelProfile.model_fields)}.",
         ),
         (
             "models: [org/mine]",

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness import paths
 from harness.errors import ConfigError
 from harness.registry import Registry
-from harness.registry.load import load_task_files, scan_example_set, validate_file
+from harness.registry.load import scan_example_set, validate_file
 from harness.registry.spec import ExampleFile, TaskSpec
 from harness.registry.strict_yaml import MAX_FILE_BYTES, MAX_NODES, parse_yaml, read_yaml
 
@@ -262,6 +263,16 @@ MALFORMED: dict[str, tuple[str | bytes, str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _nothing_shipped(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = tmp_path_factory.mktemp("task_examples")
+    monkeypatch.setattr(paths, "task_examples_dir", lambda: empty)
+
+
+def load(folder: Path) -> Registry:
+    return Registry.load([folder])
+
+
 def write(path: Path, content: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
@@ -286,7 +297,7 @@ def test_malformed_file_is_told_word_for_word(name: str, tmp_path: Path) -> None
     path = write(tmp_path / "toy.yaml", content)
 
     with pytest.raises(ConfigError) as caught:
-        load_task_files([tmp_path])
+        load(tmp_path)
 
     assert str(caught.value) == f"{path}{expected.replace('{path}', str(path))}"
     assert caught.value.exit_code == 2
@@ -297,10 +308,26 @@ def test_all_malformed_files_of_a_run_are_told_together(tmp_path: Path) -> None:
         write(tmp_path / f"{number:03}.yaml", content)
 
     with pytest.raises(ConfigError) as caught:
-        load_task_files([tmp_path])
+        load(tmp_path)
 
     named = {line.split(".yaml")[0].rsplit("/", 1)[-1] for line in str(caught.value).splitlines()}
     assert named == {f"{number:03}" for number in range(len(MALFORMED))}
+
+
+def test_bad_form_taken_names_and_a_bad_example_set_are_told_together(tmp_path: Path) -> None:
+    write(tmp_path / "tasks" / "a.yaml", GOOD)
+    write(tmp_path / "tasks" / "b.yaml", GOOD)
+    write(tmp_path / "tasks" / "c.yaml", "task: [\n")
+    write(tmp_path / "set" / "d.yaml", "task: Toy\nexamples: []\n")
+
+    with pytest.raises(ConfigError) as caught:
+        Registry.load([tmp_path / "tasks"], examples=str(tmp_path / "set"))
+
+    assert [line.split(": ")[0].removeprefix(f"{tmp_path}/") for line in str(caught.value).splitlines()] == [
+        "tasks/c.yaml:2",
+        "tasks/b.yaml:1",
+        "set/d.yaml:2",
+    ]
 
 
 def test_every_problem_of_one_file_is_told(tmp_path: Path) -> None:
@@ -308,7 +335,7 @@ def test_every_problem_of_one_file_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "toy.yaml", bad)
 
     with pytest.raises(ConfigError) as caught:
-        load_task_files([tmp_path])
+        load(tmp_path)
 
     assert [line.removeprefix(f"{path}:").split(": ")[:2] for line in str(caught.value).splitlines()] == [
         ["2", "type"],
@@ -323,12 +350,12 @@ def test_lone_surrogate_is_refused(character: str, tmp_path: Path) -> None:
     path = write(tmp_path / "toy.yaml", changed("How tall is the tower?", f'"{character}"'))
 
     with pytest.raises(ConfigError, match=f"^{path}:8: malformed YAML: found invalid Unicode character escape code"):
-        load_task_files([tmp_path])
+        load(tmp_path)
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_task_files([tmp_path / "nowhere"])
+        load(tmp_path / "nowhere")
 
     assert str(caught.value) == f"{tmp_path}/nowhere: no such folder; one with task files (*.yaml) is expected."
 
@@ -369,7 +396,7 @@ def two(tmp_path: Path, first: str, second: str) -> str:
     write(tmp_path / "a.yaml", first)
     write(tmp_path / "b.yaml", second)
     with pytest.raises(ConfigError) as caught:
-        Registry(load_task_files([tmp_path]))
+        load(tmp_path)
     return str(caught.value).replace(str(tmp_path), "")
 
 
@@ -402,7 +429,7 @@ def test_alias_of_itself(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", GOOD + "aliases:\n  - name: Toy\n")
 
     with pytest.raises(ConfigError, match=r"a\.yaml:12: alias 'Toy' is already the name of the task at .*a\.yaml:1\."):
-        Registry(load_task_files([tmp_path]))
+        load(tmp_path)
 
 
 def test_part_with_the_name_of_an_alias(tmp_path: Path) -> None:

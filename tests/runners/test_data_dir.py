@@ -177,8 +177,14 @@ def test_own_task_names_the_broken_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("qrels", "message"),
     [
-        ([{"query-id": "q9", "corpus-id": "d0", "score": 1}], "names 'q9' -> 'd0', which the queries or the corpus lack"),
-        ([{"query-id": "q0", "corpus-id": "d9", "score": 1}], "names 'q0' -> 'd9', which the queries or the corpus lack"),
+        (
+            [{"query-id": "q9", "corpus-id": "d0", "score": 1}],
+            "names 'q9' -> 'd0', which the queries or the corpus lack",
+        ),
+        (
+            [{"query-id": "q0", "corpus-id": "d9", "score": 1}],
+            "names 'q0' -> 'd9', which the queries or the corpus lack",
+        ),
     ],
 )
 def test_qrels_of_unknown_ids_are_refused(tmp_path: Path, qrels: list[dict[str, Any]], message: str) -> None:

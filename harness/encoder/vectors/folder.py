@@ -57,14 +57,14 @@ class Folder:
 @contextlib.contextmanager
 def storage_errors(root: Path) -> Iterator[None]:
     """Turn what the system or SQLite report into one line for the user."""
-    cure = "What was stored before is intact. Free some space or mend the folder, or go on without it: --no-cache."
+    cure = "Free some space or mend the folder, or go on without the store: --no-cache."
     try:
         yield
     except StorageError as error:
         raise StorageError(f"embedding store: {error} {cure}") from error
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise StorageError(f"embedding store {root}: {reason}. {cure}") from error
+        raise StorageError(f"embedding store {root}: {reason}. What was stored before is intact. {cure}") from error
 
 
 def open_index(folder: Folder, damaged: Index | None = None) -> Index:

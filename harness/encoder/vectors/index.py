@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ BUSY_SECONDS = 120.0
 """How long a writer waits for the others; each holds the lock for the writing of one shard."""
 _KEYS_PER_QUERY = 5000
 _NAMES_PER_QUERY = 5000
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: the file is cut
 _MOVED = 1032  # SQLITE_READONLY_DBMOVED: another process replaced the file
 _ERROR, _CORRUPT, _NOT_A_DATABASE = 1, 11, 26  # 1: a table is missing
@@ -39,6 +41,12 @@ def is_damage(error: sqlite3.Error) -> bool:
     if code is None:  # Python's own: text that is not UTF-8; but a ProgrammingError is a defect of ours
         return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
     return code in (_SHORT_READ, _MOVED) or code & 0xFF in (_ERROR, _CORRUPT, _NOT_A_DATABASE)
+
+
+def _name(value: object) -> str:
+    if isinstance(value, str) and _SHA256.fullmatch(value):
+        return value
+    raise DamagedIndexError("a shard name that is no hash")
 
 
 class Totals(NamedTuple):
@@ -94,18 +102,25 @@ class Index:
     def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, str, int]]:
         """Yield key, shard name and row of those keys that are known."""
         ordered = sorted(keys)  # neighbours share pages
+        checked: set[str] = set()
         for start in range(0, len(ordered), _KEYS_PER_QUERY):
             part = ordered[start : start + _KEYS_PER_QUERY]
             marks = ",".join("?" * len(part))
-            yield from self._connection.execute(
+            rows = self._connection.execute(
                 "SELECT key, name, row FROM keys JOIN shards ON shards.id = keys.shard "  # noqa: S608 -- only marks
                 f"WHERE key IN ({marks})",
                 part,
             ).fetchall()
+            for key, name, row in rows:
+                if name not in checked:
+                    checked.add(_name(name))
+                if not isinstance(row, int):  # SQLite checks neither pages nor types when it reads
+                    raise DamagedIndexError(f"a row number of type {type(row).__name__}")
+                yield key, name, row
 
     def names(self) -> set[str]:
         """Return the names of all shards."""
-        return {name for (name,) in self._connection.execute("SELECT name FROM shards")}
+        return {_name(name) for (name,) in self._connection.execute("SELECT name FROM shards")}
 
     def holds(self, name: str) -> bool:
         """Whether a shard is in the index."""
@@ -141,7 +156,8 @@ class Index:
 
     def oldest(self) -> list[tuple[str, int]]:
         """Return name and size of all shards, least recently used first."""
-        return self._connection.execute("SELECT name, size_bytes FROM shards ORDER BY used, id").fetchall()
+        rows = self._connection.execute("SELECT name, CAST(size_bytes AS INTEGER) FROM shards ORDER BY used, id")
+        return [(_name(name), size or 0) for name, size in rows]
 
     def size_bytes(self) -> int:
         """Return the size of all shards."""

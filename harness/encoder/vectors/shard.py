@@ -12,8 +12,10 @@ import hashlib
 import json
 import mmap
 from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -23,7 +25,7 @@ from harness.encoder.vectors.index import DamagedIndexError
 SCHEMA_VERSION = 1
 KEY_BYTES = 32
 SUFFIX = ".safetensors"
-_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 _MAX_HEADER_BYTES = 1 << 16
 # safetensors writes several metadata entries in an order that changes from process to process: one entry, one content.
 _METADATA = "icl-harness"
@@ -33,7 +35,8 @@ class DamagedShardError(Exception):
     """A shard file is missing or is not what was written."""
 
 
-class ShardHeader(NamedTuple):
+@dataclass(frozen=True)
+class ShardHeader:
     """What a shard says about itself."""
 
     scope: str
@@ -91,7 +94,7 @@ def read_keys(path: Path) -> tuple[ShardHeader, list[bytes]]:
     return header, [packed[at : at + KEY_BYTES] for at in range(0, len(packed), KEY_BYTES)]
 
 
-def _read_header(handle: BinaryIO) -> tuple[ShardHeader, str]:
+def _read_header(handle: BufferedReader) -> tuple[ShardHeader, str]:
     size = handle.seek(0, 2)
     handle.seek(0)
     length = int.from_bytes(handle.read(8), "little")
@@ -114,7 +117,7 @@ def _read_header(handle: BinaryIO) -> tuple[ShardHeader, str]:
     return ShardHeader(scope, count, dim, dtype, vectors_at, keys_at, size), description
 
 
-def check_content(handle: BinaryIO, name: str) -> None:
+def check_content(handle: BufferedReader, name: str) -> None:
     """Compare the bytes of an open shard with its name.
 
     Raises:
@@ -128,7 +131,7 @@ def check_content(handle: BinaryIO, name: str) -> None:
 class MappedShard:
     """A shard in memory-mapped form; its content must have been checked."""
 
-    def __init__(self, handle: BinaryIO) -> None:
+    def __init__(self, handle: BufferedReader) -> None:
         header, _ = _read_header(handle)
         self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         self._keys = np.frombuffer(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 
 from harness.encoder.hashing import cache_dir
 from harness.encoder.vectors import maintenance
-from harness.encoder.vectors.folder import Folder, drop_damaged, open_index, storage_errors, warn_rebuilt
-from harness.encoder.vectors.index import Index, is_damage
+from harness.encoder.vectors.folder import Folder, drop_damaged
+from harness.encoder.vectors.index import Index
+from harness.encoder.vectors.live import LiveIndex
 from harness.encoder.vectors.maintenance import Removed, StoreInfo, VerifyReport
 from harness.encoder.vectors.reader import ShardReader
 from harness.encoder.vectors.shard import KEY_BYTES, SCHEMA_VERSION, DamagedShardError
@@ -24,10 +23,6 @@ from harness.encoder.vectors.writer import OpenShard, write_shard
 DEFAULT_MAX_BYTES = 50 * 10**9
 _EVICT_TO = 0.9
 """Eviction goes on down to this share of the limit: dropping keys costs a pass over the index."""
-
-_Result = TypeVar("_Result")
-_inherited: list[Index] = []
-"""Connections of a parent process: SQLite allows a child neither to use nor to close them."""
 
 
 def embeddings_dir() -> Path:
@@ -69,8 +64,7 @@ class EmbeddingStore:
         self._pending = OpenShard(shard_texts, shard_seconds)
         self._reader = ShardReader(self._folder.shards)
         self._used: set[str] = set()
-        self._index: Index | None = None
-        self._pid = os.getpid()
+        self._index = LiveIndex(self._folder)
         self._lock = threading.RLock()
 
     def __enter__(self) -> EmbeddingStore:
@@ -91,7 +85,7 @@ class EmbeddingStore:
                 else:
                     asked[stored] = key
             if asked:
-                read = self._run(lambda index: self._read(index, list(asked)))
+                read = self._index.run(lambda index: self._read(index, list(asked)))
                 found.update((asked[stored], vector) for stored, vector in read.items())
         return found
 
@@ -107,12 +101,12 @@ class EmbeddingStore:
             raise ValueError(f"{len(keys)} keys of {KEY_BYTES} bytes do not go with an array of {vectors.shape}")
         with np.errstate(over="ignore"):
             rounded = vectors.astype(self.dtype)
-        usable = np.isfinite(rounded).all(axis=1)
+        infinite = set(np.nonzero(~np.isfinite(rounded))[0].tolist())
         with self._lock:
             if not self._pending.takes(scope, rounded.shape[1]):
                 self._commit()
-            for key, vector, fits in zip(keys, rounded, usable, strict=True):
-                if fits:
+            for row, (key, vector) in enumerate(zip(keys, rounded, strict=True)):
+                if row not in infinite:
                     if self._pending.is_full:
                         self._commit()
                     self._pending.add(scope, self._stored_key(key), vector)
@@ -132,41 +126,31 @@ class EmbeddingStore:
                 self.flush()
             finally:
                 self._reader = ShardReader(self._folder.shards)
-                if self._index is not None and self._pid == os.getpid():
-                    self._index.close()
-                    self._index = None
+                self._index.close()
 
     def info(self) -> StoreInfo:
         """Return the figures of the store, of what was flushed."""
         with self._lock:
-            return self._run(lambda index: maintenance.describe(index, self._folder))
+            return self._index.run(lambda index: maintenance.describe(index, self._folder))
 
     def verify(self) -> VerifyReport:
         """Check every byte of every shard and the index against them; damage is set aside, the index rebuilt."""
         with self._lock:
-            shards, size_bytes, damaged = self._run(lambda index: maintenance.check_shards(index, self._folder))
-            problem: str | None = None
-            with storage_errors(self._folder.root):
-                try:
-                    maintenance.check_index(self._opened(), self._folder)
-                except sqlite3.Error as error:
-                    if not is_damage(error):
-                        raise
-                    problem = str(error)
-                    self._rebuild()
+            shards, size_bytes, damaged = self._index.run(lambda index: maintenance.check_shards(index, self._folder))
+            problem = self._index.rebuild_if_damaged(lambda index: maintenance.check_index(index, self._folder))
             return VerifyReport(shards, size_bytes, damaged, problem)
 
     def prune(self, max_bytes: int) -> Removed:
         """Remove the least recently used shards until the others take at most `max_bytes`."""
         with self._lock:
             self.flush()
-            return self._run(lambda index: maintenance.make_room(index, self._folder, max_bytes))
+            return self._index.run(lambda index: maintenance.make_room(index, self._folder, max_bytes))
 
     def clear(self) -> Removed:
         """Remove everything, also what was set aside."""
         with self._lock:
             self._pending.clear()
-            return self._run(lambda index: maintenance.make_empty(index, self._folder))
+            return self._index.run(lambda index: maintenance.make_empty(index, self._folder))
 
     def _stored_key(self, key: bytes) -> bytes:
         return key if self.dtype == np.float32 else hashlib.sha256(self.dtype.name.encode() + key).digest()
@@ -188,39 +172,9 @@ class EmbeddingStore:
         return found
 
     def _commit(self) -> None:
-        self._run(lambda index: write_shard(index, self._folder, self._pending, self._used))
+        self._index.run(lambda index: write_shard(index, self._folder, self._pending, self._used))
         self._pending.clear()
         self._used.clear()
         limit = self.max_bytes
-        if limit is not None and self._run(Index.size_bytes) > limit:
-            self._run(lambda index: maintenance.make_room(index, self._folder, int(limit * _EVICT_TO)))
-
-    def _run(self, action: Callable[[Index], _Result]) -> _Result:
-        """Do something with the index; once more with a rebuilt one if it proves damaged."""
-        with storage_errors(self._folder.root):
-            try:
-                return action(self._opened())
-            except sqlite3.Error as error:
-                if not is_damage(error):
-                    raise
-                warn_rebuilt(self._folder, error)
-            return action(self._rebuild())
-
-    def _opened(self) -> Index:
-        if self._index is not None and self._pid != os.getpid():
-            _inherited.append(self._index)
-            self._index = None
-        if self._index is not None and not self._index.is_current():
-            self._index.close()
-            self._index = None
-        if self._index is None:
-            self._index = open_index(self._folder)
-            self._pid = os.getpid()
-        return self._index
-
-    def _rebuild(self) -> Index:
-        damaged, self._index = self._index, None
-        if damaged is not None:
-            damaged.close()
-        self._index = open_index(self._folder, damaged)
-        return self._index
+        if limit is not None and self._index.run(Index.size_bytes) > limit:
+            self._index.run(lambda index: maintenance.make_room(index, self._folder, int(limit * _EVICT_TO)))

@@ -1,0 +1,320 @@
+"""Exact search over a stream of document vectors: the k best documents of every query, in memory bounded by a tile.
+
+Documents pass in tiles of a fixed shape. All scores of a tile come from one fp32 matrix product; what reaches a query's
+threshold (its k-th best score so far) goes, as one 64-bit key, into that query's reservoir; a full reservoir is cut back
+to its k best, which raises the threshold. A key holds the score above the document's place by id, so that comparing keys
+is the whole order: score descending, then id descending as a string, which is the order of mteb's heap and of pytrec_eval.
+
+Every product has the same shape, whatever blocks the documents come in and how many they are: equal documents get equal
+scores, and cutting the stream in other places changes no bit of the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from harness.errors import ConfigError, EncodingError
+
+Scoring = Literal["cosine", "dot"]
+
+CPU_TILE_BYTES = 4 << 20
+"""Scores of a tile; near the second-level cache, where comparing costs least."""
+GPU_TILE_BYTES = 256 << 20
+MAX_QUERY_ROWS = 1024
+ALIGNMENT = 16
+"""Tiles have a multiple of this many rows: a product with one row takes another kernel, which rounds differently."""
+_EMPTY = torch.iinfo(torch.int64).max
+_COSINE_EPSILON = 1e-12
+"""As torch.nn.functional.normalize, which mteb uses."""
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The best documents of every query, best first."""
+
+    indices: np.ndarray
+    """`[Q, K]` int64 positions of documents in the stream; K is the smaller of k and the number of documents."""
+    scores: np.ndarray
+    """`[Q, K]` float32."""
+
+    def as_dicts(self, query_ids: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return query id -> document id -> score, as mteb and pytrec_eval want it.
+
+        Args:
+            query_ids: ids of the Q queries.
+            ids: ids of all documents; of documents with the same id the best score counts.
+        """
+        names = np.empty(len(ids), dtype=object)
+        names[:] = ids
+        results: dict[str, dict[str, float]] = {}
+        for query_id, indices, scores in zip(query_ids, self.indices, self.scores, strict=True):
+            row, values = names[indices].tolist(), scores.tolist()
+            best = dict(zip(row, values, strict=True))
+            if len(best) < len(row):
+                best = dict(zip(reversed(row), reversed(values), strict=True))
+            results[query_id] = best
+        return results
+
+
+def search(
+    queries: Any,
+    blocks: Iterable[Any],
+    ids: Sequence[str],
+    k: int,
+    *,
+    scoring: Scoring = "cosine",
+    device: str = "cpu",
+    tile_bytes: int | None = None,
+) -> TopK:
+    """Return the k best documents of every query; the arguments are those of `StreamingTopK`.
+
+    Args:
+        queries: `[Q, D]` array or tensor.
+        blocks: arrays or tensors `[B, D]`, B may vary and be 0; together the documents in the order of `ids`.
+        ids: ids of all N documents.
+        k: number of documents to keep.
+        scoring: "cosine", or "dot" for vectors that are normalised already or must not be.
+        device: torch device of the search.
+        tile_bytes: memory of the scores of one tile.
+    """
+    best = StreamingTopK(queries, ids, k, scoring=scoring, device=device, tile_bytes=tile_bytes)
+    for block in blocks:
+        best.add(block)
+    return best.result()
+
+
+class StreamingTopK:
+    """Running top-k of queries that stay in memory over documents that pass by."""
+
+    def __init__(
+        self,
+        queries: Any,
+        ids: Sequence[str],
+        k: int,
+        *,
+        scoring: Scoring = "cosine",
+        device: str = "cpu",
+        tile_bytes: int | None = None,
+    ) -> None:
+        """Prepare the search.
+
+        Args:
+            queries: `[Q, D]` array or tensor of any floating type.
+            ids: ids of all N documents, in the order in which their vectors will come.
+            k: number of documents to keep.
+            scoring: "cosine" or "dot".
+            device: torch device of the search.
+            tile_bytes: memory of the scores of one tile; the whole needs about four times it and 16 bytes per query and
+                kept document.
+
+        Raises:
+            ConfigError: k below 1, or an unknown scoring.
+            EncodingError: a query vector that is not finite.
+        """
+        if k < 1:
+            raise ConfigError(f"top-k search with k={k}: at least one document must be kept.")
+        if scoring not in ("cosine", "dot"):
+            raise ConfigError(f"scoring {scoring!r} is neither 'cosine' nor 'dot'.")
+        self.scoring = scoring
+        self.device = torch.device(device)
+        self._ids = ids
+        vectors = _floats(queries).to(self.device, torch.float32)
+        self.num_queries, self.dim = vectors.shape
+        self.num_documents = len(ids)
+        self.k = min(k, self.num_documents)
+
+        budget = tile_bytes or (CPU_TILE_BYTES if self.device.type == "cpu" else GPU_TILE_BYTES)
+        rows = min(MAX_QUERY_ROWS, _aligned(self.num_queries))
+        widest = budget // (4 * max(rows, self.dim))
+        self.tile = max(ALIGNMENT, min(widest // ALIGNMENT * ALIGNMENT, _aligned(self.num_documents)))
+        # A tile adds at most `tile` documents to a reservoir that was just cut back to k.
+        self._room = min(self.num_documents, self.k + max(self.k, self.tile))
+
+        self._queries = torch.zeros((-(-self.num_queries // rows) * rows, self.dim), device=self.device)
+        self._query_rows = rows
+        self._longest_query = self._prepare(vectors, 0, "query", None)
+        self._queries[: self.num_queries] = vectors
+        self._tile = torch.zeros((self.tile, self.dim), device=self.device)
+        self._scores = torch.empty((rows, self.tile), device=self.device)
+        self._hit = torch.empty((rows, self.tile), dtype=torch.bool, device=self.device)
+        self._keys = torch.full((self.num_queries, self._room), _EMPTY, dtype=torch.int64, device=self.device)
+        self._count = torch.zeros(self.num_queries, dtype=torch.int64, device=self.device)
+        self._threshold = torch.full((self.num_queries, 1), -torch.inf, device=self.device)
+        # The document at place 0 has the largest id.
+        order = sorted(range(self.num_documents), key=ids.__getitem__, reverse=True)
+        self._order = np.array(order, dtype=np.int64)
+        place = np.empty(self.num_documents, dtype=np.int64)
+        place[self._order] = np.arange(self.num_documents)
+        self._place = torch.from_numpy(place).to(self.device)
+        self._seen = 0
+        self._filled = 0
+
+    def add(self, vectors: Any) -> None:
+        """Take the next documents.
+
+        Args:
+            vectors: `[B, D]` array or tensor of any floating type; read in slices, so a memory map is fine.
+
+        Raises:
+            EncodingError: a vector or score that is not finite, another dimension, or more documents than ids.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.dim:
+            raise EncodingError(f"search: documents of shape {tuple(vectors.shape)} for queries of {self.dim} dimensions.")
+        if self._seen + self._filled + len(vectors) > self.num_documents:
+            raise EncodingError(f"search: more document vectors than the {self.num_documents} ids.")
+        start = 0
+        while start < len(vectors):
+            piece = vectors[start : start + self.tile - self._filled]
+            self._tile[self._filled : self._filled + len(piece)] = _floats(piece)
+            self._filled += len(piece)
+            start += len(piece)
+            if self._filled == self.tile:
+                self._flush()
+
+    def result(self) -> TopK:
+        """Return the best documents of every query.
+
+        Raises:
+            EncodingError: fewer documents came than there are ids.
+        """
+        if self._filled:
+            self._flush()
+        if self._seen != self.num_documents:
+            raise EncodingError(f"search: {self._seen} document vectors came for {self.num_documents} ids.")
+        indices = np.zeros((self.num_queries, self.k), dtype=np.int64)
+        scores = np.zeros((self.num_queries, self.k), dtype=np.float32)
+        for first in range(0, self.num_queries if self.k else 0, self._query_rows):
+            rows = slice(first, first + self._query_rows)
+            keys = _smallest(self._keys[rows], self.k).sort(dim=1).values
+            scores[rows] = _score_of(keys).cpu().numpy()
+            indices[rows] = self._order[(keys & 0xFFFFFFFF).cpu().numpy()]
+        return TopK(indices, scores)
+
+    def _prepare(self, vectors: torch.Tensor, offset: int, what: str, ids: Sequence[str] | None) -> float:
+        """Check vectors, normalise them in place under the cosine, and return the greatest length."""
+        lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+        if not bool(torch.isfinite(lengths).all()):
+            number = offset + int((~torch.isfinite(lengths)).nonzero()[0, 0])
+            name = repr(ids[number]) if ids is not None else number
+            raise EncodingError(f"search: the vector of {what} {name} is not finite. Nothing was scored.")
+        if self.scoring == "cosine":
+            vectors.div_(lengths.clamp_min(_COSINE_EPSILON))
+            return 1.0
+        return float(lengths.max()) if len(vectors) else 0.0
+
+    def _flush(self) -> None:
+        """Score the tile and empty it."""
+        filled = self._filled
+        self._tile[filled:] = 0.0
+        longest = self._prepare(self._tile[:filled], self._seen, "document", self._ids)
+        # No score and no partial sum exceeds the product of the lengths, so single scores need no look.
+        may_overflow = longest * self._longest_query > torch.finfo(torch.float32).max / 2
+        places = self._place[self._seen : self._seen + filled]
+        with _full_precision():
+            for first in range(0, self.num_queries, self._query_rows):
+                scores = torch.mm(self._queries[first : first + self._query_rows], self._tile.T, out=self._scores)
+                if may_overflow and not bool(torch.isfinite(scores).all()):
+                    raise EncodingError("search: a score is not finite (the vectors are too long). Nothing was scored.")
+                self._keep(first, scores, places)
+        self._seen += filled
+        self._filled = 0
+
+    def _keep(self, first: int, scores: torch.Tensor, places: torch.Tensor) -> None:
+        """Put a tile's scores that reach the threshold into the reservoirs of their queries.
+
+        Args:
+            first: first query of the tile.
+            scores: `[R, T]` whole tile of scores; its rows and columns past the end are padding.
+            places: places by id of the documents that are in the tile, `[F]`.
+        """
+        rows = slice(first, min(first + self._query_rows, self.num_queries))
+        keys, count, threshold = self._keys[rows], self._count[rows], self._threshold[rows]
+        height, width = len(keys), scores.shape[1]
+        hit = torch.ge(scores[:height], threshold, out=self._hit[:height])
+        hit[:, len(places) :] = False
+        hits = _true_positions(hit)
+        starts = torch.searchsorted(hits, torch.arange(height + 1, device=self.device) * width)
+        new = starts.diff()
+        full = (count + new > self._room).nonzero().squeeze(1)
+        if len(full):
+            self._cut_back(keys, count, threshold, full)
+        column = hits % width
+        key = _key_of(scores.view(-1)[hits], places[column])
+        # Hits lie row by row: the n-th hit of all belongs behind what its row holds.
+        shift = torch.arange(height, device=self.device) * self._room + count - starts[:-1]
+        slot = torch.arange(len(hits), device=self.device) + torch.repeat_interleave(shift, new)
+        keys.view(-1)[slot] = key
+        count += new
+
+    def _cut_back(
+        self, keys: torch.Tensor, count: torch.Tensor, threshold: torch.Tensor, full: torch.Tensor
+    ) -> None:
+        """Leave only the k best in the reservoirs `full` and raise their thresholds."""
+        step = max(1, (CPU_TILE_BYTES if self.device.type == "cpu" else GPU_TILE_BYTES) // (8 * self._room))
+        for some in full.split(step):
+            best = _smallest(keys[some], self.k)
+            kept = torch.full((len(some), self._room), _EMPTY, dtype=torch.int64, device=self.device)
+            kept[:, : self.k] = best
+            keys[some] = kept
+            count[some] = self.k
+            threshold[some] = _score_of(best.amax(dim=1, keepdim=True))
+
+
+def _aligned(number: int) -> int:
+    return max(1, -(-number // ALIGNMENT)) * ALIGNMENT
+
+
+def _floats(vectors: Any) -> torch.Tensor:
+    if isinstance(vectors, np.ndarray):
+        # A copy: torch warns of arrays that it must not write to, such as memory maps.
+        return torch.from_numpy(np.array(vectors, dtype=np.float32))
+    return torch.as_tensor(vectors).detach().clone()
+
+
+def _key_of(scores: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return int64 keys whose ascending order is score descending, then place ascending; 0.0 and -0.0 are equal."""
+    bits = (0.0 - scores).view(torch.int32)
+    return (_ordered(bits).to(torch.int64) << 32) | places
+
+
+def _score_of(keys: torch.Tensor) -> torch.Tensor:
+    return 0.0 - _ordered((keys >> 32).to(torch.int32)).view(torch.float32)
+
+
+def _ordered(bits: torch.Tensor) -> torch.Tensor:
+    """Turn the bits of floats into integers of the same order, and back."""
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
+
+
+def _true_positions(mask: torch.Tensor) -> torch.Tensor:
+    """Return the flat positions that are True, ascending; numpy is twice as fast as torch on the CPU."""
+    if mask.device.type == "cpu":
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.view(-1).nonzero().squeeze(1)
+
+
+def _smallest(keys: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the k smallest of every row, in any order; numpy partitions with vector instructions."""
+    if keys.device.type == "cpu":
+        return torch.from_numpy(np.partition(keys.numpy(), k - 1, axis=1)[:, :k].copy())
+    return keys.topk(k, dim=1, largest=False, sorted=False).values
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Multiply in fp32, whatever TF32 or bf16 setting the process has."""
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # set through torch's newer interface
+        before = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

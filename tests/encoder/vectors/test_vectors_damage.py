@@ -1,0 +1,298 @@
+"""Damage of every kind costs the damaged part, one warning and no more: a wrong vector is never served."""
+
+from __future__ import annotations
+
+import logging
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from harness.encoder.vectors import EmbeddingStore
+from tests.encoder.vectors.made import aside, found, index_file, key, put, shard_files
+
+TEXTS = range(24)
+OTHERS = range(24, 48)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A store of two shards of about 2 kB."""
+    with EmbeddingStore(tmp_path / "sound") as store:
+        put(store, TEXTS, scope="f" * 64)
+        store.flush()
+        put(store, OTHERS, scope="f" * 64)
+    return tmp_path / "sound"
+
+
+def shard_of(directory: Path, number: int) -> Path:
+    connection = sqlite3.connect(index_file(directory))
+    ((name,),) = connection.execute(
+        "SELECT name FROM keys JOIN shards ON shard = id WHERE key = ?", (key(number),)
+    ).fetchall()
+    connection.close()
+    return directory / "v1" / "shards" / f"{name}.safetensors"
+
+
+def damaged_is_noticed_and_healed(directory: Path, target: Path, content: bytes, *, indexed: bool) -> None:
+    """Put a damaged shard in place; it must be set aside with one warning, and its texts stored again."""
+    right = target.read_bytes()
+    target.write_bytes(content)
+    if not indexed:
+        index_file(directory).unlink()
+    with EmbeddingStore(directory) as store:
+        assert found(store, [*TEXTS, *OTHERS]) == set(OTHERS)
+        assert [path.read_bytes() for path in aside(directory)] == [content]
+        put(store, TEXTS, scope="f" * 64)
+        assert found(store, [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+    assert target.read_bytes() == right
+    aside(directory)[0].unlink()
+
+
+def test_every_truncation_of_a_shard_is_noticed(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
+    target = shard_of(sound, 0)
+    right = target.read_bytes()
+    assert 1500 < len(right) < 2500
+
+    for length in range(len(right)):
+        damaged_is_noticed_and_healed(sound, target, right[:length], indexed=length % 3 > 0)
+
+    assert len(caplog.records) == len(right)
+
+
+def flip_bits(sound: Path, flips: int) -> None:
+    target = shard_of(sound, 0)
+    right = target.read_bytes()
+    rng = random.Random(flips)
+    for number in range(flips):
+        changed = bytearray(right)
+        bit = rng.randrange(8 * len(right))
+        changed[bit // 8] ^= 1 << bit % 8
+        damaged_is_noticed_and_healed(sound, target, bytes(changed), indexed=number % 3 > 0)
+
+
+def test_flipped_bits_of_a_shard_are_noticed(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flip_bits(sound, 500)
+
+    assert len(caplog.records) == 500
+
+
+@pytest.mark.soak
+def test_ten_thousand_flipped_bits_of_a_shard_are_noticed(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flip_bits(sound, 10_000)
+
+    assert len(caplog.records) == 10_000
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize(
+    "kind", ["empty", "zeroed page", "longer", "other shard", "swapped vectors", "header of another", "text"]
+)
+def test_other_damage_is_noticed(sound: Path, kind: str, indexed: bool) -> None:
+    target, other = shard_of(sound, 0), shard_of(sound, 30)
+    right, foreign = target.read_bytes(), other.read_bytes()
+    start = 8 + int.from_bytes(right[:8], "little")
+    content = {
+        "empty": b"",
+        "zeroed page": right[:start] + bytes(512) + right[start + 512 :],
+        "longer": right + b"\0",
+        "other shard": foreign,
+        "swapped vectors": right[:start]
+        + right[start + 32 : start + 64]
+        + right[start : start + 32]
+        + right[start + 64 :],
+        "header of another": foreign[:start] + right[start:],
+        "text": b"not a shard at all" * 200,
+    }[kind]
+
+    damaged_is_noticed_and_healed(sound, target, content, indexed=indexed)
+
+
+def test_the_warning_says_what_where_and_what_follows(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
+    target = shard_of(sound, 0)
+    target.write_bytes(target.read_bytes()[:-1] + b"?")
+
+    store = EmbeddingStore(sound)
+    for _ in range(3):
+        assert found(store, TEXTS) == set()
+
+    assert caplog.record_tuples == [
+        (
+            "harness.encoder.vectors.folder",
+            logging.WARNING,
+            f"{target}: checksum is wrong; set aside in {sound / 'v1' / 'corrupt'}, its texts will be encoded again.",
+        )
+    ]
+
+
+def test_a_shard_cut_while_it_is_open_does_not_end_the_process(sound: Path) -> None:
+    store = EmbeddingStore(sound)
+    assert found(store, TEXTS) == set(TEXTS)
+
+    with shard_of(sound, 0).open("rb+") as handle:
+        handle.truncate(100)
+
+    assert found(store, [*TEXTS, *OTHERS]) == set(OTHERS)
+
+
+def test_a_shard_is_checked_again_when_its_file_changed(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.encoder.vectors.reader.MAX_OPEN", 1)
+    store = EmbeddingStore(sound)
+    assert found(store, [0, 30]) == {0, 30}
+    target = shard_of(sound, 0)
+    content = bytearray(target.read_bytes())
+    content[-40] ^= 1
+    target.unlink()
+    target.write_bytes(content)
+    found(store, [30])
+
+    assert found(store, [0]) == set()
+
+
+def test_a_shard_is_hashed_once_per_process(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.encoder.vectors import reader
+
+    checked: list[str] = []
+    monkeypatch.setattr(reader, "check_content", lambda _, name: checked.append(name))
+    monkeypatch.setattr(reader, "MAX_OPEN", 1)
+    store = EmbeddingStore(sound)
+
+    for number in (0, 30, 1, 31, 2):
+        assert found(store, [number]) == {number}
+
+    assert len(checked) == len(set(checked)) == 2
+
+
+def test_a_damaged_shard_that_was_replaced_meanwhile_stays(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.encoder.vectors import reader
+    from harness.encoder.vectors.shard import DamagedShardError
+
+    def sees_damage(*_: object) -> None:
+        raise DamagedShardError("checksum is wrong")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, "check_content", sees_damage)
+        assert found(EmbeddingStore(sound), TEXTS) == set()
+
+    assert found(EmbeddingStore(sound), TEXTS) == set(TEXTS)
+    assert not aside(sound)
+
+
+def change_index(directory: Path, statement: str) -> None:
+    connection = sqlite3.connect(index_file(directory))
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE keys SET row = 23 - row",
+        "UPDATE keys SET row = row + 1000",
+        "UPDATE keys SET row = -1 - row",
+        "UPDATE keys SET row = 'x'",
+        "UPDATE keys SET shard = 3 - shard",
+        "UPDATE keys SET shard = 77",
+        "UPDATE shards SET name = '../../' || name",
+        "UPDATE shards SET name = x'ff' || name",
+        "DELETE FROM keys WHERE row = 3",
+        "DROP TABLE keys",
+        "ALTER TABLE keys RENAME COLUMN row TO line",
+    ],
+)
+def test_a_wrong_index_serves_no_wrong_vector(sound: Path, statement: str) -> None:
+    change_index(sound, statement)
+
+    with EmbeddingStore(sound) as store:
+        known = found(store, [*TEXTS, *OTHERS])
+        put(store, {*TEXTS, *OTHERS} - known)
+        store.flush()
+        assert found(store, [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+        store.verify()
+        assert store.verify().ok
+
+
+@pytest.mark.parametrize("statement", ["UPDATE keys SET row = 23 - row", "DELETE FROM keys WHERE row = 3"])
+def test_verify_finds_a_wrong_index_and_rebuilds_it(sound: Path, statement: str) -> None:
+    change_index(sound, statement)
+
+    report = EmbeddingStore(sound).verify()
+
+    assert report.index_problem is not None
+    assert EmbeddingStore(sound).verify().ok
+    assert found(EmbeddingStore(sound), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+
+
+def test_verify_finds_damage_that_nobody_asked_for(sound: Path) -> None:
+    target = shard_of(sound, 0)
+    target.write_bytes(target.read_bytes()[:-1])
+
+    report = EmbeddingStore(sound).verify()
+
+    assert report.damaged == {target.stem: "checksum is wrong"}
+    assert report.shards == 2
+    assert EmbeddingStore(sound).verify().ok
+
+
+def damage_index(sound: Path, tmp_path: Path, rounds: int) -> None:
+    rng = random.Random(rounds)
+    for number in range(rounds):
+        copy = tmp_path / "copy"
+        shutil.copytree(sound, copy)
+        content = bytearray(index_file(copy).read_bytes())
+        if number % 4 == 0:
+            del content[rng.randrange(len(content)) :]
+        else:
+            for _ in range(rng.choice([1, 1, 8, 64])):
+                # Most of the file is free space: aim at what is used.
+                used = [at for at in (rng.randrange(len(content)) for _ in range(50)) if content[at]] or [0]
+                content[used[0]] ^= 1 << rng.randrange(8)
+        index_file(copy).write_bytes(content)
+        with EmbeddingStore(copy) as store:
+            known = found(store, [*TEXTS, *OTHERS])
+            put(store, {*TEXTS, *OTHERS} - known)
+            store.flush()
+        assert found(EmbeddingStore(copy), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+        shutil.rmtree(copy)
+
+
+def test_a_damaged_index_serves_no_wrong_vector(sound: Path, tmp_path: Path) -> None:
+    damage_index(sound, tmp_path, 200)
+
+
+@pytest.mark.soak
+def test_five_thousand_damaged_indexes_serve_no_wrong_vector(sound: Path, tmp_path: Path) -> None:
+    damage_index(sound, tmp_path, 5000)
+
+
+@pytest.mark.parametrize("part", ["index.sqlite3", "index.sqlite3-wal", "index.sqlite3-shm"])
+def test_what_a_killed_process_left_may_be_damaged_too(tmp_path: Path, part: str) -> None:
+    store = EmbeddingStore(tmp_path / "live", shard_texts=8)
+    put(store, range(64))
+    rng = random.Random(0)
+
+    for number in range(30):
+        copy = tmp_path / f"copy-{number}"
+        shutil.copytree(tmp_path / "live", copy)
+        content = bytearray((copy / "v1" / part).read_bytes())
+        if number % 3 == 0:
+            del content[rng.randrange(len(content)) :]
+        else:
+            content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        (copy / "v1" / part).write_bytes(content)
+
+        assert found(EmbeddingStore(copy), range(64)) == set(range(64))
+
+
+def test_a_stale_log_beside_a_new_index_is_not_replayed(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path / "live", shard_texts=8)
+    put(store, range(64))
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "live", copy)
+    index_file(copy).write_bytes(b"no database")
+
+    assert found(EmbeddingStore(copy), range(64)) == set(range(64))
+    assert EmbeddingStore(copy).verify().ok
