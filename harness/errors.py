@@ -8,6 +8,7 @@ HarnessError
 |   +-- ModelLoadError                    not a model, or its tokenizer does not fit the profile
 |   +-- InputTextError (TypeError)        a text that cannot be encoded (None, lone surrogate)
 +-- IncompleteRunError                    exit 3: some task of the run has no result
+|   +-- TaskFailedError                   one task failed in its evaluation; the others go on
 +-- IncomparableRunsError                 exit 4
 +-- ResultSchemaError                     exit 5: a corrupt or untrusted file
 +-- EncodingError                         exit 5: vectors that must not be scored (NaN, zero, wrong count)
@@ -72,6 +73,10 @@ class IncompleteRunError(HarnessError):
     """At least one task of a run has no result."""
 
     exit_code = EXIT_INCOMPLETE
+
+
+class TaskFailedError(IncompleteRunError):
+    """One task of a run failed in a way that its data or its configuration explains."""
 
 
 class IncomparableRunsError(HarnessError):

@@ -20,14 +20,14 @@ _PIPED_COLUMNS = 10_000
 
 @click.command(
     "list",
-    short_help="List tasks, benchmarks or model profiles.",
+    short_help="List tasks, benchmarks, model profiles or reference scores.",
     epilog="""\b
 Examples
   icl-harness list benchmarks
   icl-harness list tasks --benchmark "MTEB(eng, v2)"
   icl-harness list tasks --json | jq -r '.[].name'""",
 )
-@click.argument("what", type=click.Choice(["tasks", "benchmarks", "models"]))
+@click.argument("what", type=click.Choice(["tasks", "benchmarks", "models", "references"]))
 @click.option("-b", "--benchmark", multiple=True, metavar="NAME", help="Only tasks that this benchmark counts.")
 @click.option(
     "--registry-dir",
@@ -43,13 +43,16 @@ Examples
 def list_command(
     what: str, benchmark: tuple[str, ...], registry_dir: tuple[Path, ...], examples: str, as_json: bool
 ) -> None:
-    """List tasks, benchmarks or model profiles (models).
+    """List tasks, benchmarks, model profiles (models) or published score rows for `report --reference` (references).
 
     An alias (=) is another task's name for the same instruction and examples; a part (of) is one of the sub-tasks whose
-    mean is the score of an aggregate task. Both can be run by their own names.
+    mean is the score of an aggregate task. Both can be run by their own names. "trained on" names the models, as far as
+    a profile says so, whose training used data of the task.
     """
     if what == "models":
         rows = _models()
+    elif what == "references":
+        rows = _references()
     else:
         from harness.registry.registry import Registry
 
@@ -63,12 +66,28 @@ def list_command(
 
 def _tasks(registry: Registry, benchmarks: tuple[str, ...]) -> list[Row]:
     if not benchmarks:
-        return [_task(entry) for entry in registry]
-    chosen = {entry.name: entry for name in benchmarks for entry in registry.benchmark(name)}
-    return [_task(entry) for entry in chosen.values()]
+        chosen = {entry.name: entry for entry in registry}
+    else:
+        chosen = {entry.name: entry for name in benchmarks for entry in registry.benchmark(name)}
+    trained = _training_data()
+    return [_task(entry, trained) for entry in chosen.values()]
 
 
-def _task(entry: RegisteredTask) -> Row:
+def _training_data() -> dict[str, frozenset[str]]:
+    """Return the tasks that each model variant was trained on, by "profile (variant)"."""
+    from harness.prompts.profile import load_profiles
+    from harness.prompts.trained import trained_on
+
+    return {
+        f"{profile.name} ({variant})": trained_on(profile, variant)
+        for profile in load_profiles().values()
+        for variant in profile.trained_on
+    }
+
+
+def _task(entry: RegisteredTask, trained: dict[str, frozenset[str]]) -> Row:
+    from harness.prompts.trained import is_trained_on
+
     return {
         "name": entry.name,
         "type": entry.task_type,
@@ -85,6 +104,7 @@ def _task(entry: RegisteredTask) -> Row:
             name: {"text": instruction.text, "source": instruction.source}
             for name, instruction in entry.instructions.items()
         },
+        "trained_on": [model for model, tasks in trained.items() if is_trained_on(entry, tasks)],
         "description": entry.description,
         "file": str(entry.path),
     }
@@ -115,6 +135,12 @@ def _models() -> list[Row]:
     ]
 
 
+def _references() -> list[Row]:
+    from harness.report.reference_files import list_references
+
+    return [{**row._asdict(), "benchmarks": list(row.benchmarks)} for row in list_references()]
+
+
 def _relation(row: Row) -> str:
     if row["alias_of"]:
         return f"= {row['alias_of']}"
@@ -140,6 +166,7 @@ _TABLES: dict[str, dict[str, Any]] = {
         "examples": lambda row: str(row["examples"]),
         "alias/part": _relation,
         "instruction from": _short_source,
+        "trained on": lambda row: ", ".join(row["trained_on"]),
     },
     "benchmarks": {
         "benchmark": lambda row: row["name"],
@@ -153,7 +180,16 @@ _TABLES: dict[str, dict[str, Any]] = {
         "models": lambda row: ", ".join(row["models"]),
     },
 }
-_NUMBERS = ("examples", "tasks")
+_TABLES["references"] = {
+    "reference": lambda row: row["row_id"],
+    "model": lambda row: row["model_name"],
+    "n-shot": lambda row: row["num_fewshot_label"],
+    "training data": lambda row: row["training_data"],
+    "benchmarks": lambda row: "; ".join(row["benchmarks"]),
+    "tasks": lambda row: str(row["tasks"]),
+    "averages": lambda row: str(row["averages"]),
+}
+_NUMBERS = ("examples", "tasks", "averages")
 
 
 def _print_table(columns: dict[str, Any], rows: list[Row]) -> None:

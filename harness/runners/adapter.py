@@ -16,14 +16,14 @@ from harness.errors import ConfigError
 from harness.prompts.shots import parse_num_fewshot
 from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS, Registry
 from harness.runners.prompts import PromptChoice, PromptPolicy
-from harness.types import TASK_TYPES, side_of
+from harness.runners.search import SearchMixin
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata
     from mteb.types import PromptType
 
 
-class ICLEncoder(AbsEncoder):  # type: ignore[misc]  # mteb is not followed by the type checker
+class ICLEncoder(SearchMixin, AbsEncoder):  # type: ignore[misc]  # mteb is not followed by the type checker
     """mteb adapter of one model at one number of few-shot examples.
 
     `mteb.evaluate(ICLEncoder(...), tasks)` works as it does with any mteb model; `experiment_kwargs` holds the prompt
@@ -64,6 +64,12 @@ class ICLEncoder(AbsEncoder):  # type: ignore[misc]  # mteb is not followed by t
             }
         )
 
+    @property
+    def search_device(self) -> str:
+        """Device on which retrieval scores are computed: the model's own if it is a CUDA device."""
+        device = str(self.text_encoder.backend.device)
+        return device if device.startswith("cuda") else "cpu"
+
     def prompt_for(self, metadata: TaskMetadata) -> PromptChoice:
         """Return (and remember) the prompt of a task; the parts of an aggregate resolve through the registry."""
         choice = self.choices.get(metadata.name)
@@ -103,10 +109,8 @@ class ICLEncoder(AbsEncoder):  # type: ignore[misc]  # mteb is not followed by t
                 raise ConfigError(f"task {task_metadata.name!r} has inputs without text ({', '.join(batch)}).")
             texts += list(batch["text"])
         task_type = str(task_metadata.type)
-        side = side_of(task_type, None if prompt_type is None else str(prompt_type.value))
         profile = self.policy.profile
-        if task_type in TASK_TYPES and task_type not in profile.prompted_types:
-            side = "document"
+        side = profile.side(task_type, None if prompt_type is None else str(prompt_type.value))
         vectors, stats = self.text_encoder.encode(
             texts,
             self.prompt_for(task_metadata).prompt,

@@ -8,115 +8,103 @@ keyed by file names and would serve an edited folder stale.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DatasetUnavailableError, ResultSchemaError
+from harness.errors import ConfigError, ResultSchemaError
+from harness.runners import data_files as files
+from harness.runners.data_files import Kind, read_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from mteb.abstasks import AbsTask
 
-# Columns a data folder must have, by task type; the retrieval types have four files instead of splits.
-REQUIRED_COLUMNS: dict[str, tuple[str, ...]] = {
-    "Classification": ("text", "label"),
-    "Clustering": ("text", "label"),
-    "PairClassification": ("sentence1", "sentence2", "label"),
-    "STS": ("sentence1", "sentence2", "score"),
-    "Summarization": ("text", "human_summaries", "machine_summaries", "relevance"),
-    "Retrieval": (),
-    "Reranking": (),
+# Columns that a data folder must have, by task type; the retrieval types have files of their own instead of splits.
+SPLIT_COLUMNS: dict[str, dict[str, Kind]] = {
+    "Classification": {"text": files.text, "label": files.label},
+    "Clustering": {"text": files.text, "label": files.label},
+    "PairClassification": {"sentence1": files.text, "sentence2": files.text, "label": files.binary},
+    "STS": {"sentence1": files.text, "sentence2": files.text, "score": files.number},
+    "Summarization": {
+        "text": files.text,
+        "human_summaries": files.list_of(files.text),
+        "machine_summaries": files.list_of(files.text),
+        "relevance": files.list_of(files.number),
+    },
 }
-RETRIEVAL_FILES: dict[str, tuple[str, ...]] = {
-    "corpus": ("_id", "text"),
-    "queries": ("_id", "text"),
-    "qrels": ("query-id", "corpus-id", "score"),
-}
+RETRIEVAL_TYPES = ("Retrieval", "Reranking")
 
 
-def read_table(folder: Path, stem: str, columns: tuple[str, ...]) -> pa.Table:
-    """Read `<stem>.parquet` or `<stem>.jsonl` from a data folder.
-
-    Raises:
-        DatasetUnavailableError: neither file is there.
-        ResultSchemaError: the file cannot be parsed or lacks a column.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    parquet, jsonl = folder / f"{stem}.parquet", folder / f"{stem}.jsonl"
-    if parquet.is_file():
-        table = pq.read_table(parquet)
-    elif jsonl.is_file():
-        rows = []
-        for number, line in enumerate(jsonl.read_text(encoding="utf-8").split("\n"), start=1):
-            if not line.strip():
-                continue
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise ResultSchemaError(
-                    f"{jsonl}:{number}: not JSON ({error.msg}). One object per line is expected."
-                ) from error
-        table = pa.Table.from_pylist(rows)
-    else:
-        raise DatasetUnavailableError(
-            f"data folder {folder} has neither {stem}.jsonl nor {stem}.parquet. "
-            "The files of each task type are listed in docs/data-dir.md."
-        )
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ResultSchemaError(
-            f"{folder}/{stem}: column {', '.join(missing)} is missing "
-            f"(found: {', '.join(table.column_names) or 'none'}). See docs/data-dir.md."
-        )
-    return table
-
-
-def _split_dataset(task_type: str, folder: Path, split: str) -> Any:
+def _load_splits(task_type: str, folder: Path, splits: list[str]) -> dict[str, Any]:
     from datasets import Dataset
 
-    table = read_table(folder, split, REQUIRED_COLUMNS[task_type])
-    names = table.column_names
-    if task_type == "Clustering":
-        renames = {"text": "sentences", "label": "labels"}
-        names = [renames.get(name, name) for name in names]
-    elif task_type == "PairClassification":
-        names = ["labels" if name == "label" else name for name in names]
-    return Dataset(table.rename_columns(names))
+    loaded = {split: read_rows(folder, split, SPLIT_COLUMNS[task_type]) for split in splits}
+    if task_type == "Classification":
+        _number_labels(loaded)
+    if task_type == "Summarization":
+        for split, rows in loaded.items():
+            for position, row in enumerate(rows):
+                if len(row["relevance"]) != len(row["machine_summaries"]):
+                    raise ResultSchemaError(
+                        f"{folder}/{split} row {position}: {len(row['machine_summaries'])} machine_summaries but "
+                        f"{len(row['relevance'])} relevance values."
+                    )
+    renames = {"Clustering": {"text": "sentences", "label": "labels"}, "PairClassification": {"label": "labels"}}
+    names = renames.get(task_type, {})
+    return {
+        split: Dataset.from_list([{names.get(name, name): value for name, value in row.items()} for row in rows])
+        for split, rows in loaded.items()
+    }
 
 
-def _retrieval_split(folder: Path) -> dict[str, Any]:
+def _number_labels(loaded: dict[str, list[dict[str, Any]]]) -> None:
+    """Number the label names of all splits together, in alphabetical order; whole numbers stay as they are."""
+    labels = {row["label"] for rows in loaded.values() for row in rows}
+    if all(isinstance(label, int) for label in labels):
+        return
+    numbers = {name: number for number, name in enumerate(sorted(map(str, labels)))}
+    for rows in loaded.values():
+        for row in rows:
+            row["label"] = numbers[str(row["label"])]
+
+
+def _load_retrieval(folder: Path, *, reranking: bool) -> dict[str, Any]:
     from datasets import Dataset
 
-    corpus = read_table(folder, "corpus", RETRIEVAL_FILES["corpus"])
-    queries = read_table(folder, "queries", RETRIEVAL_FILES["queries"])
-    qrels_table = read_table(folder, "qrels", RETRIEVAL_FILES["qrels"])
-    document_ids = set(corpus["_id"].to_pylist())
-    query_ids = set(queries["_id"].to_pylist())
-    if len(document_ids) != corpus.num_rows or len(query_ids) != queries.num_rows:
+    corpus = read_rows(folder, "corpus", {"_id": files.identifier, "title": files.optional_text, "text": files.text})
+    queries = read_rows(folder, "queries", {"_id": files.identifier, "text": files.text})
+    judged = read_rows(
+        folder, "qrels", {"query-id": files.identifier, "corpus-id": files.identifier, "score": files.whole_number}
+    )
+    document_ids = {row["_id"] for row in corpus}
+    query_ids = {row["_id"] for row in queries}
+    if len(document_ids) != len(corpus) or len(query_ids) != len(queries):
         raise ResultSchemaError(f"{folder}: an _id occurs twice in corpus or queries. Ids must be unique.")
     qrels: dict[str, dict[str, int]] = {}
-    for row in qrels_table.to_pylist():
-        query_id, document_id = str(row["query-id"]), str(row["corpus-id"])
+    for row in judged:
+        query_id, document_id = row["query-id"], row["corpus-id"]
         if query_id not in query_ids or document_id not in document_ids:
             raise ResultSchemaError(
                 f"{folder}/qrels names {query_id!r} -> {document_id!r}, which the queries or the corpus lack."
             )
-        qrels.setdefault(query_id, {})[document_id] = int(row["score"])
+        qrels.setdefault(query_id, {})[document_id] = row["score"]
     top_ranked = None
-    if any((folder / f"top_ranked.{ending}").is_file() for ending in ("jsonl", "parquet")):
-        ranked = read_table(folder, "top_ranked", ("query-id", "corpus-ids"))
-        top_ranked = {str(row["query-id"]): list(row["corpus-ids"]) for row in ranked.to_pylist()}
-    keep = [index for index, query_id in enumerate(queries["_id"].to_pylist()) if query_id in qrels]
+    if reranking or files.exists(folder, "top_ranked"):
+        ranked = read_rows(
+            folder, "top_ranked", {"query-id": files.identifier, "corpus-ids": files.list_of(files.identifier)}
+        )
+        top_ranked = {row["query-id"]: row["corpus-ids"] for row in ranked}
+        unknown = next((one for ids in top_ranked.values() for one in ids if one not in document_ids), None)
+        if unknown is not None:
+            raise ResultSchemaError(f"{folder}/top_ranked names the document {unknown!r}, which the corpus lacks.")
 
-    def with_id(table: pa.Table) -> Dataset:
-        return Dataset(table.rename_columns(["id" if n == "_id" else n for n in table.column_names]))
+    def with_id(rows: list[dict[str, Any]]) -> Dataset:
+        return Dataset.from_list(
+            [{"id" if name == "_id" else name: value for name, value in row.items()} for row in rows]
+        )
 
     return {
         "corpus": with_id(corpus),
-        "queries": with_id(queries.take(keep)),
+        "queries": with_id([row for row in queries if row["_id"] in qrels]),
         "relevant_docs": qrels,
         "top_ranked": top_ranked,
     }
@@ -167,6 +155,8 @@ def build_custom_task(
     """
     from mteb.abstasks.task_metadata import TaskMetadata
 
+    if len(splits) != 1 and task_type in RETRIEVAL_TYPES:
+        raise ConfigError(f"task {name!r}: own data of type {task_type} has one split; got {', '.join(splits)}.")
     base = _base_class(task_type)
     metadata = TaskMetadata(
         name=name,
@@ -185,13 +175,14 @@ def build_custom_task(
     def load_data(self: Any, *_args: object, **_kwargs: object) -> None:
         if self.data_loaded:
             return
-        if task_type in ("Retrieval", "Reranking"):
-            self.dataset = {"default": {split: _retrieval_split(folder) for split in splits}}
+        if task_type in RETRIEVAL_TYPES:
+            # Fresh rows per split: mteb filters the dictionaries it is given in place.
+            self.dataset = {
+                "default": {split: _load_retrieval(folder, reranking=task_type == "Reranking") for split in splits}
+            }
         else:
-            wanted = list(splits)
-            if task_type == "Classification":
-                wanted = ["train", *[split for split in splits if split != "train"]]
-            self.dataset = {split: _split_dataset(task_type, folder, split) for split in wanted}
+            wanted = list(dict.fromkeys(["train", *splits] if task_type == "Classification" else splits))
+            self.dataset = _load_splits(task_type, folder, wanted)
         self.data_loaded = True
 
     members: dict[str, Any] = {"metadata": metadata, "load_data": load_data, "__module__": __name__}

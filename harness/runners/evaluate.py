@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import math
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.encoder.text_encoder import EncodeStats
-from harness.errors import DatasetUnavailableError, EncodingError, HarnessError
+from harness.errors import DatasetUnavailableError, EncodingError, HarnessError, TaskFailedError
 from harness.runners.adapter import ICLEncoder
 from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mteb.abstasks import AbsTask
 
+logger = logging.getLogger(__name__)
+
+# What a task raises whose data or metadata do not fit its type. Anything else (out of memory, a broken installation) ends
+# the run, and HarnessErrors pass through.
+EVALUATION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError)
 # Keys of mteb's score dictionaries that are no metric of their own.
 _NO_METRIC = frozenset({"main_score", "hf_subset", "languages", "mteb_version"})
 
@@ -63,6 +69,8 @@ def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, limit: i
             "query_max_tokens": text_encoder.query_max_tokens,
             "document_max_tokens": text_encoder.document_max_tokens,
             "normalized": profile.normalizes(str(task.metadata.type)),
+            # Across major versions of transformers the same files gave other token ids (docs/prompts.md).
+            "transformers": importlib.metadata.version("transformers").split(".")[0],
             "prompted": str(task.metadata.type) in profile.prompted_types,
         },
         "protocol": {
@@ -99,15 +107,25 @@ def evaluate_unit(
             limit_task(task, limit)
         loaded = time.perf_counter()
         with record(task) as recording, tempfile.TemporaryDirectory() as nowhere:
-            result = mteb.evaluate(
-                encoder,
-                [task],
-                cache=None,
-                co2_tracker=False,
-                show_progress_bar=False,
-                prediction_folder=Path(nowhere),
-                encode_kwargs={"batch_size": 512},
-            )
+            try:
+                result = mteb.evaluate(
+                    encoder,
+                    [task],
+                    cache=None,
+                    co2_tracker=False,
+                    show_progress_bar=False,
+                    prediction_folder=Path(nowhere),
+                    encode_kwargs={"batch_size": 512, "show_progress_bar": False},
+                )
+            except HarnessError:
+                raise
+            except EVALUATION_ERRORS as error:
+                logger.debug("evaluation of %s failed", unit.name, exc_info=True)
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                raise TaskFailedError(
+                    f"task {unit.name!r}: mteb cannot evaluate it: {reason}. Check its data, main_metric and type; "
+                    "the stack trace is in the log under --verbose."
+                ) from error
         task_result = result.task_results[0]
         items = item_table(task, recording)
     finished = time.perf_counter()

@@ -25,7 +25,7 @@ class Recording:
 
     predictions: dict[Key, Any] = field(default_factory=dict)
     query_scores: dict[Key, dict[str, dict[str, float]]] = field(default_factory=dict)
-    clusterings: list[tuple[list[str], list[int]]] = field(default_factory=list)
+    clusterings: dict[Key, list[tuple[list[str], list[int]]]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -37,9 +37,13 @@ def record(task: AbsTask) -> Iterator[Recording]:
     import mteb.abstasks.clustering as clustering
 
     recording = Recording()
+    pending: list[tuple[list[str], list[int]]] = []
 
     def keep_predictions(predictions: Any, *_args: object, hf_split: str, hf_subset: str, **_kwargs: object) -> None:
         recording.predictions[hf_split, hf_subset] = predictions
+        if pending:  # mteb hands its predictions over when the clusterings of a subset are done
+            recording.clusterings[hf_split, hf_subset] = list(pending)
+            pending.clear()
 
     instance: Any = task
     instance._save_task_predictions = keep_predictions
@@ -55,7 +59,7 @@ def record(task: AbsTask) -> Iterator[Recording]:
     original = clustering.v_measure_score
 
     def keep_clustering(labels: Any, clusters: Any) -> float:
-        recording.clusterings.append(([str(label) for label in labels], [int(one) for one in clusters]))
+        pending.append(([str(label) for label in labels], [int(one) for one in clusters]))
         return float(original(labels, clusters))
 
     clustering.v_measure_score = keep_clustering
@@ -81,10 +85,10 @@ def item_table(task: AbsTask, recording: Recording) -> pa.Table:
             for query_id in sorted(scores):
                 rows.append({**_where(split, subset, 0, query_id), **scores[query_id]})
     elif recording.clusterings:
-        (split, subset) = next(iter(recording.predictions), ("test", "default"))
-        for experiment, (labels, clusters) in enumerate(recording.clusterings):
-            for item, (label, cluster) in enumerate(zip(labels, clusters, strict=True)):
-                rows.append({**_where(split, subset, experiment, str(item)), "gold": label, "cluster": cluster})
+        for (split, subset), clusterings in recording.clusterings.items():
+            for experiment, (labels, clusters) in enumerate(clusterings):
+                for item, (label, cluster) in enumerate(zip(labels, clusters, strict=True)):
+                    rows.append({**_where(split, subset, experiment, str(item)), "gold": label, "cluster": cluster})
     else:
         for (split, subset), predictions in recording.predictions.items():
             data = _data_split(task, split, subset)

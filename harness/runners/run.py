@@ -16,7 +16,6 @@ from harness.errors import (
     EXIT_INCOMPLETE,
     EXIT_OK,
     EXIT_TEMPORARY,
-    DatasetUnavailableError,
     HarnessError,
 )
 from harness.prompts.profile import find_profile
@@ -208,7 +207,7 @@ def _execute(
                     f"{done.stats.from_store} from the store, {done.details['evaluation_seconds']:.1f} s)"
                 )
         except HarnessError as error:
-            if error.exit_code not in (EXIT_CORRUPT, EXIT_TEMPORARY) and not isinstance(error, DatasetUnavailableError):
+            if error.exit_code not in (EXIT_CORRUPT, EXIT_INCOMPLETE, EXIT_TEMPORARY):
                 raise
             summary.failures[f"{configuration}/{unit.name}"] = error
             hooks.message(f"{title}: FAILED (reason below)")

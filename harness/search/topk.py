@@ -23,14 +23,15 @@ from harness.errors import ConfigError, EncodingError
 
 Scoring = Literal["cosine", "dot"]
 
-CPU_TILE_BYTES = 4 << 20
+CPU_TILE_BYTES = 2 << 20
 """Scores of a tile; near the second-level cache, where comparing costs least."""
 GPU_TILE_BYTES = 256 << 20
 MAX_QUERY_ROWS = 1024
+MIN_SPARE = 256
 ALIGNMENT = 16
 """Tiles have a multiple of this many rows: a product with one row takes another kernel, which rounds differently."""
 _EMPTY = torch.iinfo(torch.int64).max
-_COSINE_EPSILON = 1e-12
+COSINE_EPSILON = 1e-12
 """As torch.nn.functional.normalize, which mteb uses."""
 
 
@@ -50,16 +51,23 @@ class TopK:
             query_ids: ids of the Q queries.
             ids: ids of all documents; of documents with the same id the best score counts.
         """
-        names = np.empty(len(ids), dtype=object)
-        names[:] = ids
-        results: dict[str, dict[str, float]] = {}
-        for query_id, indices, scores in zip(query_ids, self.indices, self.scores, strict=True):
-            row, values = names[indices].tolist(), scores.tolist()
-            best = dict(zip(row, values, strict=True))
-            if len(best) < len(row):
-                best = dict(zip(reversed(row), reversed(values), strict=True))
-            results[query_id] = best
-        return results
+        return as_dicts(zip(self.indices, self.scores, strict=True), query_ids, ids)
+
+
+def as_dicts(
+    best: Iterable[tuple[np.ndarray, np.ndarray]], query_ids: Sequence[str], ids: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return query id -> document id -> score of (positions, scores) per query, each best first."""
+    names = np.empty(len(ids), dtype=object)
+    names[:] = ids
+    results: dict[str, dict[str, float]] = {}
+    for query_id, (positions, scores) in zip(query_ids, best, strict=True):
+        row, values = names[positions].tolist(), scores.tolist()
+        scored = dict(zip(row, values, strict=True))
+        if len(scored) < len(row):
+            scored = dict(zip(reversed(row), reversed(values), strict=True))
+        results[query_id] = scored
+    return results
 
 
 def search(
@@ -123,18 +131,20 @@ class StreamingTopK:
             raise ConfigError(f"scoring {scoring!r} is neither 'cosine' nor 'dot'.")
         self.scoring = scoring
         self.device = torch.device(device)
+        self._by_numpy = self.device.type == "cpu"
         self._ids = ids
-        vectors = _floats(queries).to(self.device, torch.float32)
+        vectors = floats(queries).to(self.device, torch.float32)
         self.num_queries, self.dim = vectors.shape
         self.num_documents = len(ids)
         self.k = min(k, self.num_documents)
 
-        budget = tile_bytes or (CPU_TILE_BYTES if self.device.type == "cpu" else GPU_TILE_BYTES)
+        self._budget = tile_bytes or (CPU_TILE_BYTES if self._by_numpy else GPU_TILE_BYTES)
         rows = min(MAX_QUERY_ROWS, _aligned(self.num_queries))
-        widest = budget // (4 * max(rows, self.dim))
+        widest = self._budget // (4 * max(rows, self.dim))
         self.tile = max(ALIGNMENT, min(widest // ALIGNMENT * ALIGNMENT, _aligned(self.num_documents)))
-        # A tile adds at most `tile` documents to a reservoir that was just cut back to k.
-        self._room = min(self.num_documents, self.k + max(self.k, self.tile))
+        # A reservoir is cut back to k when the next documents do not fit into what it has to spare.
+        self._spare = max(self.k, MIN_SPARE)
+        self._room = min(self.num_documents, self.k + self._spare)
 
         self._queries = torch.zeros((-(-self.num_queries // rows) * rows, self.dim), device=self.device)
         self._query_rows = rows
@@ -142,7 +152,8 @@ class StreamingTopK:
         self._queries[: self.num_queries] = vectors
         self._tile = torch.zeros((self.tile, self.dim), device=self.device)
         self._scores = torch.empty((rows, self.tile), device=self.device)
-        self._hit = torch.empty((rows, self.tile), dtype=torch.bool, device=self.device)
+        self._hit = torch.empty(rows * self.tile, dtype=torch.bool, device=self.device)
+        self._numbers = torch.arange(rows + 1, device=self.device)
         self._keys = torch.full((self.num_queries, self._room), _EMPTY, dtype=torch.int64, device=self.device)
         self._count = torch.zeros(self.num_queries, dtype=torch.int64, device=self.device)
         self._threshold = torch.full((self.num_queries, 1), -torch.inf, device=self.device)
@@ -165,13 +176,15 @@ class StreamingTopK:
             EncodingError: a vector or score that is not finite, another dimension, or more documents than ids.
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
-            raise EncodingError(f"search: documents of shape {tuple(vectors.shape)} for queries of {self.dim} dimensions.")
+            raise EncodingError(
+                f"search: documents of shape {tuple(vectors.shape)} for queries of {self.dim} dimensions."
+            )
         if self._seen + self._filled + len(vectors) > self.num_documents:
             raise EncodingError(f"search: more document vectors than the {self.num_documents} ids.")
         start = 0
         while start < len(vectors):
             piece = vectors[start : start + self.tile - self._filled]
-            self._tile[self._filled : self._filled + len(piece)] = _floats(piece)
+            self._tile[self._filled : self._filled + len(piece)] = floats(piece)
             self._filled += len(piece)
             start += len(piece)
             if self._filled == self.tile:
@@ -191,7 +204,7 @@ class StreamingTopK:
         scores = np.zeros((self.num_queries, self.k), dtype=np.float32)
         for first in range(0, self.num_queries if self.k else 0, self._query_rows):
             rows = slice(first, first + self._query_rows)
-            keys = _smallest(self._keys[rows], self.k).sort(dim=1).values
+            keys = self._partition(self._keys[rows])[:, : self.k].sort(dim=1).values
             scores[rows] = _score_of(keys).cpu().numpy()
             indices[rows] = self._order[(keys & 0xFFFFFFFF).cpu().numpy()]
         return TopK(indices, scores)
@@ -204,7 +217,7 @@ class StreamingTopK:
             name = repr(ids[number]) if ids is not None else number
             raise EncodingError(f"search: the vector of {what} {name} is not finite. Nothing was scored.")
         if self.scoring == "cosine":
-            vectors.div_(lengths.clamp_min(_COSINE_EPSILON))
+            vectors.div_(lengths.clamp_min(COSINE_EPSILON))
             return 1.0
         return float(lengths.max()) if len(vectors) else 0.0
 
@@ -221,56 +234,82 @@ class StreamingTopK:
                 scores = torch.mm(self._queries[first : first + self._query_rows], self._tile.T, out=self._scores)
                 if may_overflow and not bool(torch.isfinite(scores).all()):
                     raise EncodingError("search: a score is not finite (the vectors are too long). Nothing was scored.")
-                self._keep(first, scores, places)
+                self._keep(first, 0, filled, places)
         self._seen += filled
         self._filled = 0
 
-    def _keep(self, first: int, scores: torch.Tensor, places: torch.Tensor) -> None:
-        """Put a tile's scores that reach the threshold into the reservoirs of their queries.
+    def _keep(self, first: int, start: int, stop: int, places: torch.Tensor) -> None:
+        """Put those of a tile's scores that reach the threshold into the reservoirs of their queries.
 
         Args:
             first: first query of the tile.
-            scores: `[R, T]` whole tile of scores; its rows and columns past the end are padding.
-            places: places by id of the documents that are in the tile, `[F]`.
+            start: first column of the tile that counts.
+            stop: column after the last that counts.
+            places: places by id of these columns' documents.
         """
         rows = slice(first, min(first + self._query_rows, self.num_queries))
         keys, count, threshold = self._keys[rows], self._count[rows], self._threshold[rows]
-        height, width = len(keys), scores.shape[1]
-        hit = torch.ge(scores[:height], threshold, out=self._hit[:height])
-        hit[:, len(places) :] = False
-        hits = _true_positions(hit)
-        starts = torch.searchsorted(hits, torch.arange(height + 1, device=self.device) * width)
+        height, width = len(keys), stop - start
+        hits = self._reaching(self._scores[:height, start:stop], threshold)
+        row_numbers = self._numbers[: height + 1]
+        starts = torch.searchsorted(hits, row_numbers * width)
         new = starts.diff()
         full = (count + new > self._room).nonzero().squeeze(1)
         if len(full):
+            if width > self._spare and int(new.max()) > self._spare:
+                # Many better documents than before; the first half raises the threshold for the second.
+                middle = start + width // 2
+                self._keep(first, start, middle, places[: width // 2])
+                self._keep(first, middle, stop, places[width // 2 :])
+                return
             self._cut_back(keys, count, threshold, full)
-        column = hits % width
-        key = _key_of(scores.view(-1)[hits], places[column])
+        row = torch.repeat_interleave(row_numbers[:-1], new)
+        column = hits - row * width
+        position = hits if width == self.tile else row * self.tile + (column + start)
+        key = _key_of(self._scores.view(-1).index_select(0, position), places.index_select(0, column))
         # Hits lie row by row: the n-th hit of all belongs behind what its row holds.
-        shift = torch.arange(height, device=self.device) * self._room + count - starts[:-1]
-        slot = torch.arange(len(hits), device=self.device) + torch.repeat_interleave(shift, new)
-        keys.view(-1)[slot] = key
+        shift = row_numbers[:-1] * self._room + count - starts[:-1]
+        slot = torch.arange(len(hits), device=self.device) + shift.index_select(0, row)
+        keys.view(-1).scatter_(0, slot, key)
         count += new
 
-    def _cut_back(
-        self, keys: torch.Tensor, count: torch.Tensor, threshold: torch.Tensor, full: torch.Tensor
-    ) -> None:
+    def _reaching(self, scores: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
+        """Return the flat positions of the scores `[R, W]` that reach `[R, 1]`, ascending.
+
+        On the CPU numpy compares and collects twice as fast as torch.
+        """
+        hit = self._hit[: scores.numel()].view(scores.shape)
+        if self._by_numpy:
+            np.greater_equal(scores.numpy(), threshold.numpy(), out=hit.numpy())
+            return torch.from_numpy(np.flatnonzero(hit.numpy()))
+        torch.ge(scores, threshold, out=hit)
+        return hit.view(-1).nonzero().squeeze(1)
+
+    def _partition(self, keys: torch.Tensor) -> torch.Tensor:
+        """Return the rows with their k smallest in front, in any order; on the CPU in place, with vector instructions."""
+        if self._by_numpy:
+            keys.numpy().partition(self.k - 1, axis=1)
+        else:
+            keys[:, : self.k] = keys.topk(self.k, dim=1, largest=False, sorted=False).values
+        return keys
+
+    def _cut_back(self, keys: torch.Tensor, count: torch.Tensor, threshold: torch.Tensor, full: torch.Tensor) -> None:
         """Leave only the k best in the reservoirs `full` and raise their thresholds."""
-        step = max(1, (CPU_TILE_BYTES if self.device.type == "cpu" else GPU_TILE_BYTES) // (8 * self._room))
+        step = max(1, self._budget // (8 * self._room))
         for some in full.split(step):
-            best = _smallest(keys[some], self.k)
-            kept = torch.full((len(some), self._room), _EMPTY, dtype=torch.int64, device=self.device)
-            kept[:, : self.k] = best
-            keys[some] = kept
+            held = self._partition(keys.index_select(0, some))
+            held[:, self.k :] = _EMPTY
+            keys.index_copy_(0, some, held)
             count[some] = self.k
-            threshold[some] = _score_of(best.amax(dim=1, keepdim=True))
+            threshold[some] = _score_of(held[:, : self.k].amax(dim=1, keepdim=True))
 
 
 def _aligned(number: int) -> int:
     return max(1, -(-number // ALIGNMENT)) * ALIGNMENT
 
 
-def _floats(vectors: Any) -> torch.Tensor:
+def floats(vectors: Any) -> torch.Tensor:
+    """Return a copy of an array (as fp32) or tensor as a tensor."""
     if isinstance(vectors, np.ndarray):
         # A copy: torch warns of arrays that it must not write to, such as memory maps.
         return torch.from_numpy(np.array(vectors, dtype=np.float32))
@@ -290,20 +329,6 @@ def _score_of(keys: torch.Tensor) -> torch.Tensor:
 def _ordered(bits: torch.Tensor) -> torch.Tensor:
     """Turn the bits of floats into integers of the same order, and back."""
     return bits ^ ((bits >> 31) & 0x7FFFFFFF)
-
-
-def _true_positions(mask: torch.Tensor) -> torch.Tensor:
-    """Return the flat positions that are True, ascending; numpy is twice as fast as torch on the CPU."""
-    if mask.device.type == "cpu":
-        return torch.from_numpy(np.flatnonzero(mask.numpy()))
-    return mask.view(-1).nonzero().squeeze(1)
-
-
-def _smallest(keys: torch.Tensor, k: int) -> torch.Tensor:
-    """Return the k smallest of every row, in any order; numpy partitions with vector instructions."""
-    if keys.device.type == "cpu":
-        return torch.from_numpy(np.partition(keys.numpy(), k - 1, axis=1)[:, :k].copy())
-    return keys.topk(k, dim=1, largest=False, sorted=False).values
 
 
 @contextlib.contextmanager

@@ -25,7 +25,10 @@ def run(*arguments: str) -> Result:
 def test_every_runnable_name_has_a_line() -> None:
     lines = run("tasks").stdout.splitlines()
 
-    assert lines[0].split() == ["task", "type", "benchmarks", "examples", "alias/part", "instruction", "from"]
+    assert lines[0].split() == ["task", "type", "benchmarks", "examples", "alias/part", "instruction", "from"] + [
+        "trained",
+        "on",
+    ]
     assert [line.split("  ")[0] for line in lines[1:]] == [task.name for task in Registry.load()]
 
 
@@ -35,7 +38,21 @@ def test_task_line_shows_alias_part_and_source() -> None:
     assert "= STS22" in by_name["STS22.v2"]
     assert "of CQADupstackRetrieval" in by_name["CQADupstackUnixRetrieval"]
     assert "12 parts" in by_name["CQADupstackRetrieval"]
-    assert by_name["Banking77Classification"].split("  ")[-1].strip() == "FlagEmbedding evaluation/mteb/prompts.py"
+    assert "  FlagEmbedding evaluation/mteb/prompts.py  " in by_name["Banking77Classification"]
+
+
+def test_task_line_says_which_models_were_trained_on_the_task() -> None:
+    by_name = {line.split()[0]: line for line in run("tasks").stdout.splitlines()}
+
+    assert by_name["Banking77Classification"].endswith("bge-en-icl (full)")
+    assert by_name["HotpotQAHardNegatives"].endswith("bge-en-icl (full), bge-en-icl (public)")
+    assert by_name["BIOSSES"].endswith("prompts.py")
+
+
+def test_references_are_listed() -> None:
+    lines = run("references").stdout.splitlines()
+
+    assert any(line.startswith("paper/full/fs ") for line in lines)
 
 
 def test_piped_lines_are_never_broken() -> None:

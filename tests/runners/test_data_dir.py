@@ -168,10 +168,80 @@ def test_own_task_names_the_missing_column(tmp_path: Path) -> None:
 
 
 def test_own_task_names_the_broken_line(tmp_path: Path) -> None:
-    (tmp_path / "test.jsonl").write_text('{"sentence1": "a"}\n{"sentence1": \n', encoding="utf-8")
+    good = '{"sentence1": "a", "sentence2": "b", "score": 1}'
+    (tmp_path / "test.jsonl").write_text(good + '\n{"sentence1": \n', encoding="utf-8")
 
     with pytest.raises(ResultSchemaError, match=r"test\.jsonl:2: not JSON"):
         custom(tmp_path).load_data()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"sentence1": None, "sentence2": "b", "score": 1}, r"test\.jsonl:1: sentence1 is None; a text is expected"),
+        ({"sentence1": "a", "sentence2": "b", "score": "high"}, r"score is 'high'; a number is expected"),
+        ({"sentence1": "a", "sentence2": 7, "score": 1}, r"sentence2 is 7; a text is expected"),
+        (["a", "b", 1], r"test\.jsonl:1: an object with sentence1, sentence2, score is expected"),
+    ],
+)
+def test_own_task_names_the_wrong_value(tmp_path: Path, row: Any, message: str) -> None:
+    write_lines(tmp_path / "test.jsonl", [row])
+
+    with pytest.raises(ResultSchemaError, match=message):
+        custom(tmp_path).load_data()
+
+
+def test_label_names_are_numbered_over_all_splits(tmp_path: Path) -> None:
+    write_lines(tmp_path / "train.jsonl", [{"text": "x", "label": "billing"}, {"text": "y", "label": "sales"}])
+    write_lines(tmp_path / "test.jsonl", [{"text": "z", "label": "sales"}])
+
+    task = custom(tmp_path, "Classification")
+    task.load_data()
+
+    assert task.dataset["train"]["label"][:] == [0, 1]
+    assert task.dataset["test"]["label"][:] == [1]
+
+
+def test_whole_number_ids_and_missing_titles_are_read(tmp_path: Path) -> None:
+    write_lines(tmp_path / "corpus.jsonl", [{"_id": 1, "text": "a", "title": "t"}, {"_id": "x", "text": "b"}])
+    write_lines(tmp_path / "queries.jsonl", [{"_id": 7, "text": "b"}])
+    write_lines(tmp_path / "qrels.jsonl", [{"query-id": 7, "corpus-id": 1, "score": 1}])
+
+    task = custom(tmp_path, "Retrieval")
+    task.load_data()
+
+    split = task.dataset["default"]["test"]
+    assert split["relevant_docs"] == {"7": {"1": 1}}
+    assert split["corpus"]["title"][:] == ["t", ""]
+
+
+def test_fractional_relevance_is_refused(tmp_path: Path) -> None:
+    write_lines(tmp_path / "corpus.jsonl", [{"_id": "d0", "text": "a"}])
+    write_lines(tmp_path / "queries.jsonl", [{"_id": "q0", "text": "b"}])
+    write_lines(tmp_path / "qrels.jsonl", [{"query-id": "q0", "corpus-id": "d0", "score": 0.5}])
+
+    with pytest.raises(ResultSchemaError, match=r"score is 0\.5; a whole number is expected"):
+        custom(tmp_path, "Retrieval").load_data()
+
+
+def test_task_that_mteb_cannot_evaluate_is_named_and_the_others_finish(
+    tmp_path: Path, model_dirs: dict[str, Path]
+) -> None:
+    from tests.toy import write_toy_benchmark
+
+    registry, data = write_toy_benchmark(tmp_path, ("STS", "Classification"))
+    broken = registry / "ToySTS.yaml"
+    broken.write_text(broken.read_text().replace("cosine_spearman", "cosine_speerman"), encoding="utf-8")
+    settings = {"model": str(model_dirs["bytes"]), "profile": "bge-en-icl", "benchmark": "toy", "num_fewshot": "0"}
+
+    summary = execute(
+        build_config({**settings, "registry_dir": (registry,), "data_dir": data, "output_dir": tmp_path / "out"})
+    )
+
+    (failure,) = summary.failures.values()
+    assert summary.exit_code == 3
+    assert "task 'ToySTS': mteb cannot evaluate it" in str(failure)
+    assert main_row(summary.path)["task_name"] == "ToyClassification"
 
 
 @pytest.mark.parametrize(

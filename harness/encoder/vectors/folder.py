@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.encoder.vectors.index import Index, is_damage
+from harness.encoder.vectors.index import INDEX_ERRORS, DamagedIndexError, Index, is_damage
 from harness.encoder.vectors.shard import SUFFIX, DamagedShardError, check_content, read_keys
 from harness.errors import StorageError
 
@@ -62,7 +61,7 @@ def storage_errors(root: Path) -> Iterator[None]:
         yield
     except StorageError as error:
         raise StorageError(f"embedding store: {error} {cure}") from error
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *INDEX_ERRORS) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise StorageError(f"embedding store {root}: {reason}. What was stored before is intact. {cure}") from error
 
@@ -83,7 +82,7 @@ def open_index(folder: Folder, damaged: Index | None = None) -> Index:
                 _set_index_aside(folder)
             try:
                 return _agreeing(folder)
-            except sqlite3.Error as error:
+            except INDEX_ERRORS as error:
                 if not is_damage(error):
                     raise
                 warn_rebuilt(folder, error)
@@ -118,6 +117,9 @@ def _agree(index: Index, folder: Folder) -> None:
         present = {path.name.removesuffix(SUFFIX) for path in folder.shards.glob(f"*{SUFFIX}")}
         known = index.names()
         if missing := known - present:
+            # Nobody but the index knows of them: it may be the one that is wrong.
+            if complaints := index.complaints():
+                raise DamagedIndexError(complaints[0])
             index.drop(missing)
             logger.warning("%s: %d shards are gone; their texts will be encoded again.", folder.root, len(missing))
     unknown = sorted(present - known)

@@ -15,8 +15,8 @@ _KEYS_PER_QUERY = 5000
 _NAMES_PER_QUERY = 5000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORT_READ = 522  # SQLITE_IOERR_SHORT_READ: the file is cut
-_MOVED = 1032  # SQLITE_READONLY_DBMOVED: another process replaced the file
-_ERROR, _CORRUPT, _NOT_A_DATABASE = 1, 11, 26  # 1: a table is missing
+# 1: a table is missing; 8: a version in the file's header (a folder without write access fails at its lock before).
+_DAMAGE_CODES = (1, 8, 11, 26)  # SQLITE_ERROR, _READONLY, _CORRUPT, _NOTADB
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shards (
@@ -31,16 +31,22 @@ CREATE TABLE IF NOT EXISTS keys (key BLOB PRIMARY KEY, shard INTEGER NOT NULL, r
 """
 
 
+INDEX_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a method of the index may raise: Python decodes SQLite's messages, which quote a damaged file."""
+
+
 class DamagedIndexError(sqlite3.DatabaseError):
     """The index contradicts a shard."""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether an error means that the index must be rebuilt (and not that the disk is full or another writer works)."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
-    if code is None:  # Python's own: text that is not UTF-8; but a ProgrammingError is a defect of ours
+    if code is None:  # Python's own; a ProgrammingError is a defect of ours
         return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
-    return code in (_SHORT_READ, _MOVED) or code & 0xFF in (_ERROR, _CORRUPT, _NOT_A_DATABASE)
+    return code == _SHORT_READ or code & 0xFF in _DAMAGE_CODES
 
 
 def _name(value: object) -> str:
@@ -59,7 +65,7 @@ class Totals(NamedTuple):
 
 
 class Index:
-    """An open index. Every method raises sqlite3.Error; see is_damage."""
+    """An open index. Every method may raise INDEX_ERRORS; see is_damage."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,7 +77,11 @@ class Index:
             self._connection.execute("PRAGMA synchronous=NORMAL")
             self._connection.execute("PRAGMA cache_size=-65536")
             self._connection.executescript(_SCHEMA)
-            self.inode = path.stat().st_ino
+            stat = path.stat()
+            self.inode = stat.st_ino
+            ((page_bytes,),) = self._connection.execute("PRAGMA page_size").fetchall()
+            if stat.st_size % page_bytes:
+                raise DamagedIndexError("the file is cut")  # SQLite would take the rest of the page for zeros
         except BaseException:
             self._connection.close()
             raise
@@ -127,14 +137,14 @@ class Index:
         return self._connection.execute("SELECT 1 FROM shards WHERE name = ?", (name,)).fetchone() is not None
 
     def add(self, name: str, scope: str, size_bytes: int, keys: Sequence[bytes], *, used: bool) -> None:
-        """Add a shard and its keys; keys that another shard holds stay there."""
-        cursor = self._connection.execute(
+        """Add a shard and its keys; a key that another shard holds as well is then found in this one."""
+        self._connection.execute(
             "INSERT OR IGNORE INTO shards (name, scope, count, size_bytes, used) VALUES (?, ?, ?, ?, ?)",
             (name, scope, len(keys), size_bytes, self._next_use() if used else 0),
         )
-        if cursor.rowcount:
-            rows = ((key, cursor.lastrowid, row) for row, key in enumerate(keys))
-            self._connection.executemany("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)", rows)
+        ((number,),) = self._connection.execute("SELECT id FROM shards WHERE name = ?", (name,)).fetchall()
+        rows = ((key, number, row) for row, key in enumerate(keys))
+        self._connection.executemany("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", rows)
 
     def drop(self, names: Iterable[str]) -> None:
         """Remove shards and their keys."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
 from harness.encoder.vectors.folder import Folder, open_index, storage_errors, warn_rebuilt
-from harness.encoder.vectors.index import Index, is_damage
+from harness.encoder.vectors.index import INDEX_ERRORS, Index, is_damage
 
 _Result = TypeVar("_Result")
 _inherited: list[Index] = []
@@ -28,7 +27,7 @@ class LiveIndex:
         with storage_errors(self._folder.root):
             try:
                 return action(self._opened())
-            except sqlite3.Error as error:
+            except INDEX_ERRORS as error:
                 if not is_damage(error):
                     raise
                 warn_rebuilt(self._folder, error)
@@ -39,7 +38,7 @@ class LiveIndex:
         with storage_errors(self._folder.root):
             try:
                 check(self._opened())
-            except sqlite3.Error as error:
+            except INDEX_ERRORS as error:
                 if not is_damage(error):
                     raise
                 self._rebuilt()

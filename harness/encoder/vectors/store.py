@@ -13,7 +13,7 @@ import numpy as np
 from harness.encoder.hashing import cache_dir
 from harness.encoder.vectors import maintenance
 from harness.encoder.vectors.folder import Folder, drop_damaged
-from harness.encoder.vectors.index import Index
+from harness.encoder.vectors.index import DamagedIndexError, Index
 from harness.encoder.vectors.live import LiveIndex
 from harness.encoder.vectors.maintenance import Removed, StoreInfo, VerifyReport
 from harness.encoder.vectors.reader import ShardReader
@@ -163,13 +163,24 @@ class EmbeddingStore:
             rows.append(row)
         found: dict[bytes, np.ndarray] = {}
         for name, (held, rows) in places.items():
-            try:
-                found.update(zip(held, self._reader.open(name).take(held, rows), strict=True))
+            taken = self._take(index, name, held, rows)
+            if taken is not None:
+                found.update(zip(held, taken, strict=True))
                 self._used.add(name)
+        return found
+
+    def _take(self, index: Index, name: str, keys: list[bytes], rows: list[int]) -> np.ndarray | None:
+        for _ in range(2):
+            try:
+                return self._reader.open(name).take(keys, rows)
             except DamagedShardError as error:
                 self._reader.forget(name)
-                drop_damaged(index, self._folder, name, error)
-        return found
+                if drop_damaged(index, self._folder, name, error):
+                    return None
+            if name not in {place for _, place, _ in index.find(keys[:1])}:
+                return None  # evicted by another process
+            # Replaced by another process, which the second round shows; or the index contradicts itself.
+        raise DamagedIndexError("it leads to a shard that it does not list")
 
     def _commit(self) -> None:
         self._index.run(lambda index: write_shard(index, self._folder, self._pending, self._used))

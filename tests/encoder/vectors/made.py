@@ -27,7 +27,7 @@ def vector(one: bytes, dim: int = DIM) -> np.ndarray:
 
 
 def vectors(asked: Sequence[bytes], dim: int = DIM) -> np.ndarray:
-    return np.stack([vector(one, dim) for one in asked])
+    return np.array([vector(one, dim) for one in asked], dtype=np.float32).reshape(-1, dim)
 
 
 def put(store: EmbeddingStore, numbers: Iterable[int], dim: int = DIM, scope: str = "") -> None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.encoder.vectors import EmbeddingStore
-from tests.encoder.vectors.made import aside, found, index_file, key, put, shard_files
+from tests.encoder.vectors.made import aside, found, index_file, key, put
 
 TEXTS = range(24)
 OTHERS = range(24, 48)
 
 
 @pytest.fixture
-def sound(tmp_path: Path) -> Path:
-    """A store of two shards of about 2 kB."""
-    with EmbeddingStore(tmp_path / "sound") as store:
-        put(store, TEXTS, scope="f" * 64)
-        store.flush()
-        put(store, OTHERS, scope="f" * 64)
-    return tmp_path / "sound"
+def sound() -> Iterator[Path]:
+    """A store of two shards of about 2 kB, in memory where that is possible: power cuts are not the subject."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        directory = Path(folder) / "sound"
+        with EmbeddingStore(directory) as store:
+            put(store, TEXTS, scope="f" * 64)
+            store.flush()
+            put(store, OTHERS, scope="f" * 64)
+        yield directory
 
 
 def shard_of(directory: Path, number: int) -> Path:
@@ -36,16 +41,21 @@ def shard_of(directory: Path, number: int) -> Path:
     return directory / "v1" / "shards" / f"{name}.safetensors"
 
 
-def damaged_is_noticed_and_healed(directory: Path, target: Path, content: bytes, *, indexed: bool) -> None:
+def damaged_is_noticed_and_healed(
+    directory: Path, target: Path, content: bytes, *, indexed: bool, maybe_others: bool = False
+) -> None:
     """Put a damaged shard in place; it must be set aside with one warning, and its texts stored again."""
     right = target.read_bytes()
     target.write_bytes(content)
     if not indexed:
         index_file(directory).unlink()
     with EmbeddingStore(directory) as store:
-        assert found(store, [*TEXTS, *OTHERS]) == set(OTHERS)
+        known = found(store, [*TEXTS, *OTHERS])
+        assert known == set(OTHERS) or (maybe_others and not known)
         assert [path.read_bytes() for path in aside(directory)] == [content]
         put(store, TEXTS, scope="f" * 64)
+        store.flush()
+        put(store, set(OTHERS) - known, scope="f" * 64)
         assert found(store, [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
     assert target.read_bytes() == right
     aside(directory)[0].unlink()
@@ -107,7 +117,9 @@ def test_other_damage_is_noticed(sound: Path, kind: str, indexed: bool) -> None:
         "text": b"not a shard at all" * 200,
     }[kind]
 
-    damaged_is_noticed_and_healed(sound, target, content, indexed=indexed)
+    # Without an index, a shard under another's name is taken up as it says itself, until somebody reads a vector of it.
+    maybe_others = kind == "other shard" and not indexed
+    damaged_is_noticed_and_healed(sound, target, content, indexed=indexed, maybe_others=maybe_others)
 
 
 def test_the_warning_says_what_where_and_what_follows(sound: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,16 +177,15 @@ def test_a_shard_is_hashed_once_per_process(sound: Path, monkeypatch: pytest.Mon
     assert len(checked) == len(set(checked)) == 2
 
 
-def test_a_damaged_shard_that_was_replaced_meanwhile_stays(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_shard_that_was_replaced_meanwhile_is_used(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.encoder.vectors import reader
-    from harness.encoder.vectors.shard import DamagedShardError
+    from harness.encoder.vectors.shard import DamagedShardError, check_content
 
     def sees_damage(*_: object) -> None:
+        monkeypatch.setattr(reader, "check_content", check_content)
         raise DamagedShardError("checksum is wrong")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(reader, "check_content", sees_damage)
-        assert found(EmbeddingStore(sound), TEXTS) == set()
+    monkeypatch.setattr(reader, "check_content", sees_damage)
 
     assert found(EmbeddingStore(sound), TEXTS) == set(TEXTS)
     assert not aside(sound)
@@ -237,10 +248,10 @@ def test_verify_finds_damage_that_nobody_asked_for(sound: Path) -> None:
     assert EmbeddingStore(sound).verify().ok
 
 
-def damage_index(sound: Path, tmp_path: Path, rounds: int) -> None:
+def damage_index(sound: Path, rounds: int) -> None:
     rng = random.Random(rounds)
     for number in range(rounds):
-        copy = tmp_path / "copy"
+        copy = sound.parent / "copy"
         shutil.copytree(sound, copy)
         content = bytearray(index_file(copy).read_bytes())
         if number % 4 == 0:
@@ -259,13 +270,13 @@ def damage_index(sound: Path, tmp_path: Path, rounds: int) -> None:
         shutil.rmtree(copy)
 
 
-def test_a_damaged_index_serves_no_wrong_vector(sound: Path, tmp_path: Path) -> None:
-    damage_index(sound, tmp_path, 200)
+def test_a_damaged_index_serves_no_wrong_vector(sound: Path) -> None:
+    damage_index(sound, 200)
 
 
 @pytest.mark.soak
-def test_five_thousand_damaged_indexes_serve_no_wrong_vector(sound: Path, tmp_path: Path) -> None:
-    damage_index(sound, tmp_path, 5000)
+def test_five_thousand_damaged_indexes_serve_no_wrong_vector(sound: Path) -> None:
+    damage_index(sound, 5000)
 
 
 @pytest.mark.parametrize("part", ["index.sqlite3", "index.sqlite3-wal", "index.sqlite3-shm"])
