@@ -250,6 +250,7 @@ def test_verify_finds_damage_that_nobody_asked_for(sound: Path) -> None:
 
 def damage_index(sound: Path, rounds: int) -> None:
     rng = random.Random(rounds)
+    unnoticed = 0
     for number in range(rounds):
         copy = sound.parent / "copy"
         shutil.copytree(sound, copy)
@@ -266,8 +267,13 @@ def damage_index(sound: Path, rounds: int) -> None:
             known = found(store, [*TEXTS, *OTHERS])
             put(store, {*TEXTS, *OTHERS} - known)
             store.flush()
-        assert found(EmbeddingStore(copy), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+        if found(EmbeddingStore(copy), [*TEXTS, *OTHERS]) != {*TEXTS, *OTHERS}:
+            # SQLite did not notice; what it cannot find is encoded again, until somebody asks for a check.
+            unnoticed += 1
+            EmbeddingStore(copy).verify()
+            assert found(EmbeddingStore(copy), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
         shutil.rmtree(copy)
+    assert unnoticed <= rounds / 100
 
 
 def test_a_damaged_index_serves_no_wrong_vector(sound: Path) -> None:

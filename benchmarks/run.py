@@ -1,0 +1,338 @@
+"""Measure the encoder against its peers, side by side in one process, and check in the same run that all agree.
+
+    make bench            (or: .venv/bin/python benchmarks/run.py [--threads 2] [--quick] [--device cuda])
+
+Every ratio alternates its two sides and takes medians: five rounds, three for peers that are over five times slower.
+Writes benchmarks/results/encoder-<device>.{md,json}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import peers  # noqa: E402
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclass
+class Timing:
+    """Medians of one side of a ratio, in seconds."""
+
+    wall: float
+    cpu: float
+    spread: float
+    """(max - min) / median of the wall times."""
+    rounds: int
+
+
+@dataclass
+class Ratio:
+    """One line of the table."""
+
+    name: str
+    value: float
+    target: str
+    detail: str
+    ours: Timing | None = None
+    other: Timing | None = None
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Return wall seconds, CPU seconds and the result of a call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = call()
+    return time.perf_counter() - wall, time.process_time() - cpu, result
+
+
+def alternate(calls: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, Timing], dict[str, Any]]:
+    """Call the sides in turn, `rounds` times after one warm-up each; return medians and last results."""
+    walls: dict[str, list[float]] = {name: [] for name in calls}
+    cpus: dict[str, list[float]] = {name: [] for name in calls}
+    results: dict[str, Any] = {}
+    for number in range(rounds + (1 if rounds >= 5 else 0)):
+        for name, call in calls.items():
+            wall, cpu, results[name] = timed(call)
+            if rounds < 5 or number > 0:
+                walls[name].append(wall)
+                cpus[name].append(cpu)
+    timings = {
+        name: Timing(
+            statistics.median(walls[name]),
+            statistics.median(cpus[name]),
+            (max(walls[name]) - min(walls[name])) / statistics.median(walls[name]),
+            len(walls[name]),
+        )
+        for name in calls
+    }
+    return timings, results
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length one."""
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def assert_equal(left: np.ndarray, right: np.ndarray, what: str) -> None:
+    """Stop if two encoders disagree."""
+    worst = float(np.abs(unit(left) - unit(right)).max())
+    cosine = float(np.sum(unit(left) * unit(right), axis=1).min())
+    if worst > 1e-5 or cosine < 0.999999:
+        raise SystemExit(f"{what}: vectors differ (max {worst:.1e}, cosine {cosine:.7f}); nothing was written")
+
+
+class Suite:
+    """The measurements on one machine."""
+
+    def __init__(self, folder: Path, *, threads: int, quick: bool, device: str, dtype: str) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self.torch = torch
+        self.scale = 4 if quick else 1
+        self.directory = peers.build_tiny_mistral(folder)
+        self.encoder = peers.load_ours(self.directory, "shared", dtype, device)
+        self.tokenizer = self.encoder.tokenizer
+        self.examples = peers.examples_of(self.tokenizer)
+        self.zero = peers.prompt_of(self.encoder, [])
+        self.few = peers.prompt_of(self.encoder, self.examples)
+        self.queries = peers.texts_of(self.tokenizer, peers.query_lengths(1000 // self.scale), 3)
+        self.documents = peers.texts_of(self.tokenizer, peers.document_lengths(2000 // self.scale), 4)
+        self.ratios: list[Ratio] = []
+
+    def ours(self, texts: list[str], prompt: Any, side: str = "query") -> np.ndarray:
+        """Encode with nothing kept from an earlier call."""
+        self.encoder.packed.forget_prefix()
+        return np.asarray(self.encoder.encode(texts, prompt, side, 512)[0])
+
+    def add(self, name: str, value: float, target: str, detail: str, ours: Timing, other: Timing) -> None:
+        """Keep and print a line."""
+        self.ratios.append(Ratio(name, value, target, detail, ours, other))
+        print(f"{name}: {value:.2f} (target {target}; {detail})", flush=True)
+
+    def prefix_tokens(self, prompt: Any) -> int:
+        """Return the length of the common beginning of two queries' ids."""
+        from harness.encoder.packed import common_prefix_length
+
+        return common_prefix_length(self.encoder.tokenize(self.queries[:8], prompt, "query", 512).ids)
+
+    def few_against_zero(self) -> None:
+        """Few-shot at the price of zero-shot."""
+        timings, results = alternate(
+            {"few": lambda: self.ours(self.queries, self.few), "zero": lambda: self.ours(self.queries, self.zero)}, 5
+        )
+        naive = peers.load_ours(self.directory, "naive", self.encoder.dtype, self.encoder.device)
+        sample = self.queries[:24]
+        assert_equal(results["few"][:24], naive.encode(sample, self.few, "query", 512)[0], "shared against naive, k=5")
+        assert_equal(results["zero"][:24], naive.encode(sample, self.zero, "query", 512)[0], "shared against naive, k=0")
+        n, prefix = len(self.queries), self.prefix_tokens(self.few)
+        self.add(
+            "ours k=5 / ours zero-shot, queries/s",
+            timings["zero"].wall / timings["few"].wall,
+            ">= 0.82",
+            f"N={n}, P={prefix}; {n / timings['few'].wall:.1f} and {n / timings['zero'].wall:.1f} queries/s",
+            timings["few"],
+            timings["zero"],
+        )
+
+    def against_sentence_transformers(self) -> None:
+        """Queries and documents against sentence-transformers on the same weights."""
+        encode = peers.load_sentence_transformer(self.directory)
+        queries = self.queries[: 200 // self.scale * 2]
+        head, tail = self.zero.wrap_query(""), self.zero.suffix
+        timings, results = alternate(
+            {
+                "st": lambda: encode(queries, head, tail),
+                "zero": lambda: self.ours(queries, self.zero),
+                "few": lambda: self.ours(queries, self.few),
+            },
+            5,
+        )
+        assert_equal(results["zero"], results["st"], "sentence-transformers zero-shot")
+        n = len(queries)
+        detail = f"N={n}; sentence-transformers {n / timings['st'].wall:.1f} queries/s"
+        st = timings["st"]
+        self.add(
+            "ours k=5 / sentence-transformers zero-shot",
+            st.wall / timings["few"].wall,
+            ">= 1.5",
+            detail,
+            timings["few"],
+            st,
+        )
+        self.add(
+            "ours zero-shot / sentence-transformers zero-shot",
+            st.wall / timings["zero"].wall,
+            ">= 2",
+            detail,
+            timings["zero"],
+            st,
+        )
+        timings, results = alternate(
+            {
+                "ours": lambda: self.ours(self.documents, self.zero, "document"),
+                "st": lambda: encode(self.documents, "", ""),
+            },
+            5,
+        )
+        assert_equal(results["ours"], results["st"], "sentence-transformers documents")
+        n = len(self.documents)
+        self.add(
+            "documents/s, ours / sentence-transformers (batch 32)",
+            timings["st"].wall / timings["ours"].wall,
+            ">= 1.15",
+            f"N={n}; {n / timings['ours'].wall:.1f} and {n / timings['st'].wall:.1f} documents/s",
+            timings["ours"],
+            timings["st"],
+        )
+
+    def against_flag_icl(self) -> None:
+        """Few-shot queries against the authors' own class, at its default and at a tuned batch size."""
+        encode = peers.load_flag_icl(self.directory, self.examples)
+        queries = self.queries[: 256 // self.scale]
+        tuned = min((4, 8, 16), key=lambda size: timed(lambda: encode(queries[: size * 2], size))[0])
+        for name, size, target in (("tuned batch", tuned, ">= 13"), ("default batch", 256, ">= 25")):
+            timings, results = alternate(
+                {"ours": lambda: self.ours(queries, self.few), "flag": lambda s=size: encode(queries, s)},  # type: ignore[misc]
+                3,
+            )
+            assert_equal(results["ours"], results["flag"], f"FlagICLModel, batch size {size}")
+            n = len(queries)
+            self.add(
+                f"ours k=5 / FlagICLModel k=5, {name}",
+                timings["flag"].wall / timings["ours"].wall,
+                target,
+                f"N={n}, batch size {size}; {n / timings['ours'].wall:.1f} and {n / timings['flag'].wall:.2f} queries/s",
+                timings["ours"],
+                timings["flag"],
+            )
+
+    def fraction_of_peak(self) -> None:
+        """FLOP/s of few-shot encoding over the machine's matrix product of the model's own MLP shape."""
+        torch, encoder = self.torch, self.encoder
+        config = encoder.model.config
+        rows = encoder.batch_tokens
+        left = torch.randn(rows, config.hidden_size, dtype=encoder.model.dtype, device=encoder.device)
+        right = torch.randn(config.intermediate_size, config.hidden_size, dtype=left.dtype, device=left.device)
+
+        def product() -> None:
+            for _ in range(20):
+                torch.nn.functional.linear(left, right)
+
+        ids = encoder.tokenize(self.queries, self.few, "query", 512).ids
+        prefix = self.prefix_tokens(self.few)
+        flops = computed_flops(config, prefix, [len(one) - prefix for one in ids])
+        texts = self.queries
+        timings, _ = alternate(
+            {"peak": product, "ours": lambda: (encoder.packed.forget_prefix(), encoder.encode_ids(ids, texts))}, 5
+        )
+        peak = 20 * 2 * rows * config.hidden_size * config.intermediate_size / timings["peak"].wall
+        reached = flops / timings["ours"].wall
+        self.add(
+            f"fraction of the matmul peak, {encoder.dtype}",
+            reached / peak,
+            ">= 0.80 (float32)",
+            f"{reached / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s, tokenisation left out",
+            timings["ours"],
+            timings["peak"],
+        )
+
+
+def computed_flops(config: Any, prefix: int, own: list[int]) -> float:
+    """Return the floating point operations of one shared pass: 2 x linear parameters x computed tokens + attention."""
+    hidden, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    head = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    key_value = 2 * hidden * head * config.num_key_value_heads
+    rest = 2 * hidden * head * config.num_attention_heads + 3 * hidden * inner
+    tokens = prefix + sum(own)
+    linear = 2 * tokens * (layers - 1) * (key_value + rest) + 2 * tokens * key_value + 2 * len(own) * rest
+    width = head * config.num_attention_heads
+    pairs = sum(length * prefix + length * (length + 1) / 2 for length in own) + prefix * (prefix + 1) / 2
+    return float(linear + 4 * width * pairs * (layers - 1))
+
+
+def machine(threads: int, device: str) -> dict[str, Any]:
+    """Return what the figures depend on."""
+    import torch
+
+    from harness.store.provenance import machine as describe
+
+    names = ("torch", "transformers", "sentence-transformers", "FlagEmbedding", "tokenizers", "numpy")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": "python benchmarks/run.py " + " ".join(sys.argv[1:]),
+        **describe(device),
+        "threads": threads,
+        "load": Path("/proc/loadavg").read_text(encoding="utf-8").split()[0] if platform.system() == "Linux" else "",
+        "torch_build": torch.__version__,
+        "packages": versions,
+    }
+
+
+def write(suite: Suite, about: dict[str, Any], name: str) -> None:
+    """Write the table as markdown and JSON."""
+    RESULTS.mkdir(exist_ok=True)
+    lines = [
+        f"# Encoder speed ({suite.encoder.device}, {suite.encoder.dtype})",
+        "",
+        f"{about['date']}, {about['processor']}, {about['threads']} threads, load {about['load']} at the end, "
+        + ", ".join(f"{package} {version}" for package, version in about["packages"].items()),
+        f"Command: `{about['command']}`. Medians; equality of the vectors was asserted in the same run.",
+        "",
+        "| ratio | measured | target | CPU-seconds ratio | detail |",
+        "|--|--|--|--|--|",
+    ]
+    for one in suite.ratios:
+        cpu = one.other.cpu / one.ours.cpu if one.ours and one.other else float("nan")
+        lines.append(f"| {one.name} | {one.value:.2f} | {one.target} | {cpu:.2f} | {one.detail} |")
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    document = {"machine": about, "ratios": [asdict(one) for one in suite.ratios]}
+    (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run the suite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (peers get the same)")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the texts, nothing written")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--skip-flag-icl", action="store_true", help="leave the slowest peer out")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        suite = Suite(
+            Path(folder), threads=options.threads, quick=options.quick, device=options.device, dtype=options.dtype
+        )
+        suite.few_against_zero()
+        suite.fraction_of_peak()
+        suite.against_sentence_transformers()
+        if not options.skip_flag_icl:
+            suite.against_flag_icl()
+        if not options.quick:
+            name = f"encoder-{options.device.replace(':', '-')}"
+            write(suite, machine(options.threads, options.device), name)
+
+
+if __name__ == "__main__":
+    main()
