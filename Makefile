@@ -3,6 +3,7 @@
 # make check   ruff, mypy --strict, import layers
 # make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
 # make soak    the long fault and property campaigns
+# make bench   the encoder against its peers, side by side
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.installed
 # The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
 INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
 
-.PHONY: demo test check parity soak install clean format
+.PHONY: demo test check parity soak bench install clean format
 
 install: $(STAMP)
 
@@ -37,6 +38,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/run.py
 
 parity: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s -m "parity or reference" tests/parity

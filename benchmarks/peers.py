@@ -98,9 +98,7 @@ def load_flag_icl(directory: Path, examples: Sequence[Example]) -> Callable[[lis
     model = FlagICLModel(
         str(directory),
         query_instruction_for_retrieval=INSTRUCTION,
-        examples_for_task=[
-            {"instruct": INSTRUCTION, "query": one.query, "response": one.response} for one in examples
-        ]
+        examples_for_task=[{"instruct": INSTRUCTION, "query": one.query, "response": one.response} for one in examples]
         or None,
         use_fp16=False,
         devices="cpu",

@@ -139,7 +139,9 @@ class Suite:
         naive = peers.load_ours(self.directory, "naive", self.encoder.dtype, self.encoder.device)
         sample = self.queries[:24]
         assert_equal(results["few"][:24], naive.encode(sample, self.few, "query", 512)[0], "shared against naive, k=5")
-        assert_equal(results["zero"][:24], naive.encode(sample, self.zero, "query", 512)[0], "shared against naive, k=0")
+        assert_equal(
+            results["zero"][:24], naive.encode(sample, self.zero, "query", 512)[0], "shared against naive, k=0"
+        )
         n, prefix = len(self.queries), self.prefix_tokens(self.few)
         self.add(
             "ours k=5 / ours zero-shot, queries/s",

@@ -29,7 +29,7 @@ from harness.prompts.template import TaskPrompt
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEFAULT_BATCH_TOKENS = {"cpu": 2048, "cuda": 16_384}
+DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 # What transformers and safetensors raise at damaged or foreign files.
 LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
 Advance = Callable[[int, int], None]

@@ -16,6 +16,9 @@ PATH_COLUMN = "_path"
 NOTES_ATTRIBUTE = "notes"
 """Key of `DataFrame.attrs` with sentences for the reader of a table."""
 
+FOLDERS_ATTRIBUTE = "folders"
+"""Key of `DataFrame.attrs` with the run directories of each `run_id`."""
+
 _TASK_CELL = (*IDENTITY_COLUMNS, "task_name", "split", "hf_subset")
 _CELL = (*_TASK_CELL, "metric")
 _NOT_EMPTY = ("model_name", "configuration", "task_name", "task_type", "split", "hf_subset", "metric", "run_id")

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import ConfigError, IncompleteRunError, ResultSchemaError
-from harness.report.consistency import NOTES_ATTRIBUTE, PATH_COLUMN, check_one_main_metric, check_values, drop_repeated
+from harness.report.consistency import (
+    FOLDERS_ATTRIBUTE,
+    NOTES_ATTRIBUTE,
+    PATH_COLUMN,
+    check_one_main_metric,
+    check_values,
+    drop_repeated,
+)
 from harness.store.atomic import read_json
 
 if TYPE_CHECKING:
@@ -29,7 +36,8 @@ def load_scores(paths: Sequence[Path], *, use_manifest: bool = True) -> pd.DataF
     """Read the scores of run directories or scores.parquet files into one frame.
 
     A score that several runs hold under one result key is kept once, from the run named first. The frame's
-    `attrs["notes"]` lists what a reader of a table made from it should know.
+    `attrs["notes"]` lists what a reader of a table made from it should know; `attrs["folders"]` says in which run
+    directories each `run_id` was found.
 
     Args:
         paths: run directories (scores.parquet and manifest.json) or scores.parquet files.
@@ -48,8 +56,11 @@ def load_scores(paths: Sequence[Path], *, use_manifest: bool = True) -> pd.DataF
     sources = [_locate(path, use_manifest=use_manifest) for path in paths]
     notes = [note for source in sources for note in source.notes]
     tables = []
+    folders: dict[str, list[str]] = {}
     for file in dict.fromkeys(source.scores for source in sources):
         table = _read_table(file)
+        for run_id in table["run_id"].unique().to_pylist():
+            folders.setdefault(run_id, []).append(str(file.parent))
         tables.append(table.append_column(PATH_COLUMN, pa.array([str(file)] * table.num_rows, pa.string())))
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     if frame.empty:
@@ -62,6 +73,7 @@ def load_scores(paths: Sequence[Path], *, use_manifest: bool = True) -> pd.DataF
     check_one_main_metric(frame)
     frame = frame.drop(columns=PATH_COLUMN).reset_index(drop=True)
     frame.attrs[NOTES_ATTRIBUTE] = notes
+    frame.attrs[FOLDERS_ATTRIBUTE] = folders
     return frame
 
 

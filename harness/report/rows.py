@@ -23,6 +23,17 @@ COMPARED = ("metric", "dataset_revision")
 _COLUMNS = ("model_label", "task_name", "task_type", "part_of", "split", "hf_subset", "score", *COMPARED)
 
 
+class Measurement(NamedTuple):
+    """What a run says of one task besides its scores; the fields are columns of scores.parquet."""
+
+    run_id: str
+    num_fewshot: int
+    prompt_fingerprint: str
+    texts: int
+    texts_encoded: int
+    encode_seconds: float
+
+
 @dataclass
 class RowScores:
     """The main scores of one row of the table."""
@@ -33,6 +44,10 @@ class RowScores:
     """Task name -> (split, subset) -> main score, a fraction."""
     compared: dict[tuple[str, Cell], dict[str, str]] = field(default_factory=dict)
     """Task name and cell -> "metric" and "dataset_revision" of its score."""
+    measured: dict[str, dict[str, Measurement]] = field(default_factory=lambda: defaultdict(dict))
+    """Task name -> run -> how it was measured; splits of one task may come from several runs."""
+    runs: dict[tuple[str, Cell], str] = field(default_factory=dict)
+    """Task name and cell -> run that its score is from."""
     printed: dict[str, PrintedAverages] = field(default_factory=dict)
     """Benchmark -> averages that a publication prints; for reference rows without scores of tasks."""
 
@@ -86,6 +101,8 @@ def collect_rows(scores: pd.DataFrame | None, references: References | None = No
             row = rows.setdefault(key, RowScores(key))
             row.cells[task][cell] = values["score"]
             row.compared[task, cell] = {name: values[name] for name in COMPARED}
+            row.measured[task][values["run_id"]] = Measurement(*(values[name] for name in Measurement._fields))
+            row.runs[task, cell] = values["run_id"]
             if values["model_label"]:
                 row.labels.add(values["model_label"])
             if number == 0:
@@ -107,8 +124,9 @@ def collect_rows(scores: pd.DataFrame | None, references: References | None = No
 def _main_scores(frame: pd.DataFrame) -> Iterator[tuple[RowKey, dict[str, Any]]]:
     mains = frame[frame["is_main"]]
     names = [*IDENTITY_COLUMNS, *(["reference"] if "reference" in mains else [])]
-    for record in zip(*(mains[name].tolist() for name in (*names, *_COLUMNS)), strict=True):
-        yield RowKey(*record[: len(names)]), dict(zip(_COLUMNS, record[len(names) :], strict=True))
+    columns = (*_COLUMNS, *Measurement._fields)
+    for record in zip(*(mains[name].tolist() for name in (*names, *columns)), strict=True):
+        yield RowKey(*record[: len(names)]), dict(zip(columns, record[len(names) :], strict=True))
 
 
 def _identities(frame: pd.DataFrame) -> set[RowKey]:

@@ -29,7 +29,7 @@ GPU_TILE_BYTES = 256 << 20
 MAX_QUERY_ROWS = 1024
 MIN_SPARE = 256
 ALIGNMENT = 16
-"""Tiles have a multiple of this many rows: a product with one row takes another kernel, which rounds differently."""
+"""Tiles have at least this many rows: a product with one row takes another kernel, which rounds differently."""
 _EMPTY = torch.iinfo(torch.int64).max
 COSINE_EPSILON = 1e-12
 """As torch.nn.functional.normalize, which mteb uses."""
@@ -140,11 +140,12 @@ class StreamingTopK:
 
         self._budget = tile_bytes or (CPU_TILE_BYTES if self._by_numpy else GPU_TILE_BYTES)
         rows = min(MAX_QUERY_ROWS, _aligned(self.num_queries))
-        widest = self._budget // (4 * max(rows, self.dim))
-        self.tile = max(ALIGNMENT, min(widest // ALIGNMENT * ALIGNMENT, _aligned(self.num_documents)))
-        # A reservoir is cut back to k when the next documents do not fit into what it has to spare.
-        self._spare = max(self.k, MIN_SPARE)
-        self._room = min(self.num_documents, self.k + self._spare)
+        widest = max(ALIGNMENT, self._budget // (4 * max(rows, self.dim)))
+        self._tile_bits = min(widest.bit_length() - 1, (_aligned(self.num_documents) - 1).bit_length())
+        self.tile = 1 << self._tile_bits
+        # A reservoir that would pass the limit is cut back to k first; then it has room for a whole tile.
+        self._limit = self.k + max(self.k, MIN_SPARE)
+        self._room = min(self.num_documents, self.k + max(self.k, MIN_SPARE, self.tile))
 
         self._queries = torch.zeros((-(-self.num_queries // rows) * rows, self.dim), device=self.device)
         self._query_rows = rows
@@ -152,7 +153,7 @@ class StreamingTopK:
         self._queries[: self.num_queries] = vectors
         self._tile = torch.zeros((self.tile, self.dim), device=self.device)
         self._scores = torch.empty((rows, self.tile), device=self.device)
-        self._hit = torch.empty(rows * self.tile, dtype=torch.bool, device=self.device)
+        self._hit = torch.empty((rows, self.tile), dtype=torch.bool, device=self.device)
         self._numbers = torch.arange(rows + 1, device=self.device)
         self._keys = torch.full((self.num_queries, self._room), _EMPTY, dtype=torch.int64, device=self.device)
         self._count = torch.zeros(self.num_queries, dtype=torch.int64, device=self.device)
@@ -239,59 +240,59 @@ class StreamingTopK:
                 scores = torch.mm(self._queries[first : first + self._query_rows], self._tile.T, out=self._scores)
                 if may_overflow and not bool(torch.isfinite(scores).all()):
                     raise EncodingError("search: a score is not finite (the vectors are too long). Nothing was scored.")
-                self._keep(first, 0, filled, places)
+                self._keep(first, places)
         self._seen += filled
         self._filled = 0
 
-    def _keep(self, first: int, start: int, stop: int, places: torch.Tensor) -> None:
-        """Put those of a tile's scores that reach the threshold into the reservoirs of their queries.
+    def _keep(self, first: int, places: torch.Tensor) -> None:
+        """Put those of the tile's scores that reach the threshold into the reservoirs of their queries.
 
         Args:
             first: first query of the tile.
-            start: first column of the tile that counts.
-            stop: column after the last that counts.
-            places: places by id of these columns' documents.
+            places: places by id of the documents in the tile, `[F]`; the other columns are padding.
         """
         rows = slice(first, min(first + self._query_rows, self.num_queries))
         keys, count, threshold = self._keys[rows], self._count[rows], self._threshold[rows]
-        height, width = len(keys), stop - start
-        hits, starts = self._reaching(self._scores[:height, start:stop], threshold)
-        row_numbers = self._numbers[:height]
+        if self._seen == 0 and len(places) >= 2 * self.k:
+            threshold.copy_(self._kth_best(self._scores[: len(keys), : len(places)]))
+        hits, starts = self._reaching(len(keys), len(places), threshold)
         new = starts.diff()
-        full = (count + new > self._room).nonzero().squeeze(1)
+        full = ((count > self.k) & (count + new > self._limit)).nonzero().squeeze(1)
         if len(full):
-            if width > self._spare and int(new.max()) > self._spare:
-                # Many better documents than before; the first half raises the threshold for the second.
-                middle = start + width // 2
-                self._keep(first, start, middle, places[: width // 2])
-                self._keep(first, middle, stop, places[width // 2 :])
-                return
             self._cut_back(keys, count, threshold, full)
-        row = torch.repeat_interleave(row_numbers, new)
-        column = hits - row * width
-        position = hits if width == self.tile else row * self.tile + (column + start)
-        key = _key_of(self._scores.view(-1).index_select(0, position), places.index_select(0, column))
+        row = hits >> self._tile_bits
+        key = _key_of(self._scores.view(-1).index_select(0, hits), places.index_select(0, hits & (self.tile - 1)))
         # Hits lie row by row: the n-th hit of all belongs behind what its row holds.
-        shift = row_numbers * self._room + count - starts[:-1]
-        slot = torch.arange(len(hits), device=self.device) + shift.index_select(0, row)
+        shift = self._numbers[: len(keys)] * self._room + count - starts[:-1]
+        slot = torch.arange(len(hits), device=self.device)
+        slot += shift.index_select(0, row)
         keys.view(-1).scatter_(0, slot, key)
         count += new
 
-    def _reaching(self, scores: torch.Tensor, threshold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Find the scores `[R, W]` that reach `[R, 1]`; on the CPU numpy is twice as fast as torch.
+    def _reaching(self, rows: int, filled: int, threshold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Find the tile's scores that reach their row's threshold `[R, 1]`; on the CPU numpy is twice as fast as torch.
 
         Returns:
-            Their flat positions, ascending, and where in these each row begins, `[R + 1]`.
+            Their flat positions in the tile, ascending, and where in these each row begins, `[R + 1]`.
         """
-        edges = self._numbers[: len(scores) + 1] * scores.shape[1]
-        hit = self._hit[: scores.numel()].view(scores.shape)
+        scores, hit, edges = self._scores[:rows], self._hit[:rows], self._numbers[: rows + 1] * self.tile
         if self._by_numpy:
             np.greater_equal(scores.numpy(), threshold.numpy(), out=hit.numpy())
+        else:
+            torch.ge(scores, threshold, out=hit)
+        hit[:, filled:] = False
+        if self._by_numpy:
             found = np.flatnonzero(hit.numpy())
             return torch.from_numpy(found), torch.from_numpy(np.searchsorted(found, edges.numpy()))
-        torch.ge(scores, threshold, out=hit)
         hits = hit.view(-1).nonzero().squeeze(1)
         return hits, torch.searchsorted(hits, edges)
+
+    def _kth_best(self, scores: torch.Tensor) -> torch.Tensor:
+        """Return the k-th largest score of every row, `[R, 1]`."""
+        if self._by_numpy:
+            position = scores.shape[1] - self.k
+            return torch.from_numpy(np.partition(scores.numpy(), position, axis=1)[:, position : position + 1])
+        return scores.topk(self.k, dim=1).values[:, -1:]
 
     def _partition(self, keys: torch.Tensor) -> torch.Tensor:
         """Put the k smallest of every row in front, the k-th last of them, and return `[R, k]`; `keys` is changed."""

@@ -100,12 +100,12 @@ class Index:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the write lock of all processes; everything inside is kept, or nothing."""
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already
+            with contextlib.suppress(sqlite3.Error):  # nothing had begun, or SQLite has rolled back already
                 self._connection.execute("ROLLBACK")
             raise
 

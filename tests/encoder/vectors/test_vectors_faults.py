@@ -167,7 +167,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(small_disk: Path) -> None:
             handle.write(b"x" * 4096)
             handle.flush()
 
-    with pytest.raises(StorageError, match="No space left on device|disk is full"):
+    with pytest.raises(StorageError, match=r"No space left on device|disk is full"):
         put(store, NEW)
 
     assert found(store, [*OLD, *NEW]) == {*OLD, *NEW}
@@ -184,7 +184,7 @@ def test_a_disk_that_fills_up_while_runs_go_on(small_disk: Path) -> None:
             put(store, range(first, first + 64), dim=64)
             stored |= set(range(first, first + 64))
 
-    assert len(stored) > 1000
+    assert len(stored) > 500
     assert found(EmbeddingStore(small_disk / "store"), stored, dim=64) == stored
 
 

@@ -1,0 +1,59 @@
+"""Reading the per-item outcomes of runs: items/<configuration>/<task>.parquet (docs/results.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ConfigError, ResultSchemaError
+from harness.report.consistency import FOLDERS_ATTRIBUTE
+from harness.store.run_dir import safe_name
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+KEYS = ("split", "hf_subset", "experiment", "item")
+"""What pairs the outcomes of two runs."""
+
+ItemSource = Callable[[str, str, str, Sequence[str]], "pa.Table | None"]
+"""(run_id, configuration, task, columns) -> the outcomes with KEYS and those of the columns there are; None without."""
+
+
+def item_source(scores: pd.DataFrame | None) -> ItemSource:
+    """Return a reader of the items of the runs that `load_scores` has read."""
+    folders: Mapping[str, Sequence[str]] = scores.attrs.get(FOLDERS_ATTRIBUTE, {}) if scores is not None else {}
+
+    def read(run_id: str, configuration: str, task: str, columns: Sequence[str]) -> pa.Table | None:
+        try:
+            name = Path("items") / safe_name(configuration) / f"{safe_name(task)}.parquet"
+        except ConfigError:  # no run has written a file of such a name
+            return None
+        for folder in folders.get(run_id, ()):
+            if (Path(folder) / name).is_file():
+                return _read(Path(folder) / name, columns)
+        return None
+
+    return read
+
+
+def _read(path: Path, columns: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as handle:
+            file = pq.ParquetFile(handle)
+            there = file.schema_arrow.names
+            table = file.read(columns=[name for name in (*KEYS, *columns) if name in there])
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ResultSchemaError(
+            f"{path}: not a readable parquet file ({reason}). Give the run's command again, or leave the intervals "
+            "away with --no-intervals."
+        ) from error
+    missing = [name for name in KEYS if name not in there]
+    if missing and table.num_rows:
+        raise ResultSchemaError(f"{path}: has no column {missing[0]!r}, so it holds no outcomes. Run this task again.")
+    return table
