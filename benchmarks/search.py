@@ -189,9 +189,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "benchmark": "search",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "machine": f"{processor()}, {os.cpu_count()} cores",
-        "command": "python benchmarks/search.py " + " ".join(sys.argv[1:]),
+        "command": options.command,
         "versions": {"python": platform.python_version(), **versions("torch", "numpy", "mteb", "faiss-cpu")},
-        "settings": {key: value for key, value in vars(options).items() if key != "output"},
+        "settings": {key: value for key, value in vars(options).items() if key not in ("output", "command")},
         "gflop": 2e-9 * options.documents * options.queries * options.dim,
         "rows": rows,
     }
@@ -242,7 +242,7 @@ def markdown(report: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in report["versions"].items())
         + ".",
         "",
-        f"`{report['command'].strip()}`",
+        f"`{report['command']}`",
     ]
     return "\n".join(lines) + "\n"
 
@@ -250,6 +250,7 @@ def markdown(report: dict[str, Any]) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Measure and write the table."""
     options = parse(arguments)
+    options.command = " ".join(["python benchmarks/search.py", *(sys.argv[1:] if arguments is None else arguments)])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)  # before numpy and torch load
     root = str(Path(__file__).resolve().parent.parent)

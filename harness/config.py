@@ -48,6 +48,8 @@ class RunConfig(BaseModel):
     tokenization: Tokenization | None = None
     attention: Attention = "auto"
     trust_remote_code: bool = False
+    no_cache: bool = False
+    """Keep vectors for this run alone, not in the store of the machine."""
 
     @field_validator("num_fewshot", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ VERBS = {
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
+    "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),
     "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),
     "doctor": ("harness.cli.doctor", "doctor_command", "Show versions, devices, caches, and what is missing."),
 }

@@ -48,6 +48,9 @@ Examples
     "--attention", type=click.Choice(["auto", "shared", "naive"]), help="shared: the common prefix once; naive: plain."
 )
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run code of the model's repository (recorded).")
+@click.option(
+    "--no-cache", is_flag=True, default=None, help="Neither use nor fill the store of vectors (icl-harness cache)."
+)
 @click.option("--config", type=_PATH, help="YAML file with these settings; flags win.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard, only the closing lines.")
 def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -12,13 +13,15 @@ from typing import Protocol
 import numpy as np
 
 from harness.encoder.checks import check_texts, check_vectors
-from harness.encoder.memory_store import MemoryStore, text_key
+from harness.encoder.memory_store import MemoryStore, VectorStore, text_key
 from harness.encoder.sources import ModelSource
 from harness.prompts.profile import ModelProfile
 from harness.prompts.template import TaskPrompt
 from harness.types import Side
 
 Advance = Callable[[int, int], None]
+ENCODER_VERSION = 1
+"""Counts changes of this program that change vectors; vectors of another version are never served."""
 
 
 class Backend(Protocol):
@@ -81,7 +84,7 @@ class TextEncoder:
     source: ModelSource
     query_max_tokens: int
     document_max_tokens: int
-    store: MemoryStore = field(default_factory=MemoryStore)
+    store: VectorStore = field(default_factory=MemoryStore)
     on_start: Callable[[int, str], Advance | None] | None = None
     """Called with the number of texts to encode and a title; returns the progress callback."""
 
@@ -89,6 +92,9 @@ class TextEncoder:
         """Return everything but the prompt and the text that a vector depends on."""
         backend = self.backend
         return {
+            "encoder_version": ENCODER_VERSION,
+            # Across major versions of transformers the same tokenizer files gave other ids (docs/prompts.md).
+            "transformers": importlib.metadata.version("transformers").split(".")[0],
             "weights_sha": self.source.weights_sha,
             "tokenizer_sha": self.source.tokenizer_sha,
             "profile": backend.profile.name,

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import ConfigError, IncompleteRunError
 from harness.registry import Registry
 from harness.report.aggregate import mean, rank_rows, type_means
+from harness.report.cost import cost_rows
+from harness.report.item_files import ItemSource
 from harness.report.notes import table_notes
+from harness.report.paired import few_shot_rows, zero_shot_rows
 from harness.report.rows import Collected, RowScores, collect_rows, remarks_of
 from harness.report.table import LeaderboardRow, LeaderboardTable, PrintedAverages, Task
 from harness.report.tasks import CountedTask, benchmark_tasks, free_tasks
 from harness.report.text import shorten
+from harness.report.training import TrainingData
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +28,16 @@ if TYPE_CHECKING:
 FREE_TITLE = "Tasks of these runs"
 REFERENCES_TITLE = "Tasks of these references"
 OTHER_TITLE = "Other tasks"
+
+
+class _Source(NamedTuple):
+    """What every table of a report is made from."""
+
+    collected: Collected
+    registry: Registry
+    training: TrainingData
+    items: ItemSource | None
+    rank_references: bool
 
 
 class _Scored(NamedTuple):
@@ -44,6 +58,7 @@ def build_leaderboards(
     registry: Registry | None = None,
     references: References | None = None,
     rank_references: bool = False,
+    items: ItemSource | None = None,
 ) -> list[LeaderboardTable]:
     """Make the tables of a set of scores.
 
@@ -57,14 +72,19 @@ def build_leaderboards(
         registry: where membership of tasks in benchmarks is looked up; default the shipped one.
         references: what `load_references` returned: rows from elsewhere beside those of the runs.
         rank_references: whether reference rows are ranked among the runs.
+        items: where per-item outcomes are read (`item_source`), for the intervals of few-shot minus zero-shot; None
+            leaves the intervals away.
 
     Raises:
         TaskNotFoundError: no such benchmark.
         ConfigError: no row has a task of the benchmark.
         IncompleteRunError: no row has a main score.
+        ResultSchemaError: a file of items is corrupt.
     """
     registry = Registry.load() if registry is None else registry
     collected = collect_rows(scores, references)
+    training = TrainingData(references.training if references else None)
+    source = _Source(collected, registry, training, items, rank_references)
     if not collected.rows or (scores is not None and all(row.is_reference for row in collected.rows)):
         raise IncompleteRunError("the runs hold no main score of any task. Give the run's command again.")
     if benchmark is not None:
@@ -73,17 +93,17 @@ def build_leaderboards(
             benchmark in row.printed or task.covers & row.cells.keys() for task in tasks for row in collected.deciding
         ):
             raise ConfigError(_no_task_of(benchmark, collected, registry))
-        return [_build_table(benchmark, benchmark, tasks, collected, rank_references, chosen=True)]
+        return [_build_table(benchmark, benchmark, tasks, source, chosen=True)]
 
     observed = {name for row in collected.deciding for name in row.cells}
     tables, shown = [], set[str]()
     for name, tasks in _covered_benchmarks(observed, collected, registry):
-        tables.append(_build_table(name, name, tasks, collected, rank_references))
+        tables.append(_build_table(name, name, tasks, source))
         shown |= frozenset().union(*(task.covers for task in tasks))
     if left := observed - shown:
         title = OTHER_TITLE if tables else REFERENCES_TITLE if scores is None else FREE_TITLE
         tasks = free_tasks(left, collected, registry)
-        tables.append(_build_table(title, None, tasks, collected, rank_references))
+        tables.append(_build_table(title, None, tasks, source))
     return _with_absent_references(tables, collected)
 
 
@@ -124,13 +144,7 @@ def _covered_benchmarks(
 
 
 def _build_table(
-    title: str,
-    benchmark: str | None,
-    tasks: Sequence[CountedTask],
-    collected: Collected,
-    rank_references: bool,
-    *,
-    chosen: bool = False,
+    title: str, benchmark: str | None, tasks: Sequence[CountedTask], source: _Source, *, chosen: bool = False
 ) -> LeaderboardTable:
     """Compute one table.
 
@@ -138,54 +152,69 @@ def _build_table(
         title: heading.
         benchmark: benchmark whose tasks these are, if any.
         tasks: the columns, in order.
-        collected: all rows; those without any of the tasks are left out.
-        rank_references: whether reference rows are ranked.
+        source: all rows; those without any of the tasks are left out.
         chosen: whether the user named the benchmark, so that what is left out has to be said.
     """
+    collected = source.collected
+    entries = _entries(benchmark, tasks, source)
+    scored, rows = [row for row, _ in entries], [row for _, row in entries]
+    shown = {row.key for row in rows}
+    left_out = [row.key for row in collected.rows if row.key not in shown] if chosen else []
+    few_shot, few_shot_notes = few_shot_rows(tasks, scored, rows, source.items)
+    return LeaderboardTable(
+        title=title,
+        benchmark=benchmark,
+        tasks=tuple(Task(task.name, task.task_type) for task in tasks),
+        task_types=tuple(dict.fromkeys(task.task_type for task in tasks)),
+        rows=tuple(rows),
+        notes=(*collected.notes, *table_notes(tasks, rows, collected, left_out=left_out, chosen=chosen)),
+        few_shot=tuple(few_shot),
+        few_shot_notes=tuple(few_shot_notes),
+        costs=tuple(cost_rows(tasks, scored, zero_shot_rows([row.key for row in rows]))),
+    )
+
+
+def _entries(
+    benchmark: str | None, tasks: Sequence[CountedTask], source: _Source
+) -> list[tuple[RowScores, LeaderboardRow]]:
+    """Return what the table's rows were made from, and the rows, in order of rank."""
     covered = frozenset().union(*(task.covers for task in tasks))
     scored = []
-    for row in collected.rows:
+    for row in source.collected.rows:
         printed = row.printed.get(benchmark or "")
         if covered & row.cells.keys():
             scored.append(_Scored(row, tuple(task.score(row) for task in tasks), None))
         elif printed is not None:
             scored.append(_Scored(row, (None,) * len(tasks), printed))
     remarks = remarks_of([item.row for item in scored])
-    ranked = [item for item in scored if not item.row.is_reference or (rank_references and item.printed is None)]
+    ranked = [item for item in scored if not item.row.is_reference or (source.rank_references and item.printed is None)]
     standing = dict(zip((item.row.key for item in ranked), zip(*rank_rows(ranked), strict=True), strict=True))
     types = [task.task_type for task in tasks]
-    task_types = tuple(dict.fromkeys(types))
-    rows = []
+    names = [task.name for task in tasks]
+    entries = []
     for item in scored:
         rank, borda = standing.get(item.row.key, (None, None))
         by_type: dict[str, float | None] = type_means(item.scores, types)
         if item.printed is not None:
             by_type |= item.printed.types
-        rows.append(
-            LeaderboardRow(
-                key=item.row.key,
-                label=item.row.label,
-                remarks=remarks[item.row.key],
-                rank=rank,
-                points=borda,
-                mean_task=mean(item.scores) if item.printed is None else item.printed.mean,
-                mean_task_type=mean(by_type.values()) if item.printed is None else None,
-                type_means=tuple(by_type[task_type] for task_type in task_types),
-                task_scores=item.scores,
-                averages_only=item.printed is not None,
-            )
+        trained = source.training.of(item.row.key, names, source.registry)
+        unseen = [score for name, score in zip(names, item.scores, strict=True) if name not in (trained or ())]
+        row = LeaderboardRow(
+            key=item.row.key,
+            label=item.row.label,
+            remarks=remarks[item.row.key],
+            rank=rank,
+            points=borda,
+            mean_task=mean(item.scores) if item.printed is None else item.printed.mean,
+            mean_task_type=mean(by_type.values()) if item.printed is None else None,
+            type_means=tuple(by_type[task_type] for task_type in dict.fromkeys(types)),
+            task_scores=item.scores,
+            averages_only=item.printed is not None,
+            trained_on=trained,
+            mean_unseen=None if trained is None else mean(unseen),
         )
-    rows.sort(key=_table_order)
-    shown = {row.key for row in rows}
-    left_out = [row.key for row in collected.rows if row.key not in shown] if chosen else []
-    return LeaderboardTable(
-        title=title,
-        benchmark=benchmark,
-        tasks=tuple(Task(task.name, task.task_type) for task in tasks),
-        task_types=task_types,
-        rows=tuple(rows),
-        notes=(*collected.notes, *table_notes(tasks, rows, collected, left_out=left_out, chosen=chosen)),
-    )
+        entries.append((item.row, row))
+    return sorted(entries, key=lambda entry: _table_order(entry[1]))
 
 
 def _table_order(row: LeaderboardRow) -> tuple[bool, float, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.report.rows import COMPARED, Collected, RowScores
-from harness.report.table import LeaderboardRow, RowKey
+from harness.report.table import TRAINED_MARK, UNSEEN_TITLE, LeaderboardRow, RowKey
 from harness.report.tasks import CountedTask
 from harness.report.text import plural, shorten
 
@@ -41,6 +41,11 @@ def table_notes(
         notes.append(
             "Partial rows come from --limit runs, which are for testing only: they are ranked among themselves, "
             "after the others, and never count as a best value."
+        )
+    if any(row.trained_on for row in rows):
+        notes.append(
+            f"{UNSEEN_TITLE}: over the tasks of whose data the model's training did not use any, as its authors state; "
+            f"{TRAINED_MARK} marks the others. '-' where nobody states it. Models differ in these tasks."
         )
     for name, message in _VARIANT_NOTE.items():
         differing = {

@@ -44,6 +44,8 @@ class References(NamedTuple):
     """Columns of scores.parquet and `reference`."""
     printed: dict[RowKey, dict[str, PrintedAverages]]
     """Row -> benchmark -> averages as printed; for rows that may have no score of a task."""
+    training: dict[str, str] = {}  # noqa: RUF012 -- never changed
+    """Shipped row -> `full` or `public`, which training data the checkpoint saw; only where it is stated."""
 
 
 def load_references(
@@ -67,12 +69,14 @@ def load_references(
     registry = Registry.load() if registry is None else registry
     frames: list[pd.DataFrame] = []
     printed: dict[RowKey, dict[str, PrintedAverages]] = {}
+    training: dict[str, str] = {}
     taken: dict[str, Path] = {}
     for name in dict.fromkeys(names):
         if name in shipped:
             frame, averages = _shipped_row(shipped[name])
             frames.append(frame)
             printed |= averages
+            training |= {name: score.training_data for score in shipped[name] if score.training_data}
             continue
         path = Path(name)
         if not path.exists():
@@ -89,7 +93,7 @@ def load_references(
         frames.append(load_path(path, label, registry))
     merged = pd.concat(frames, ignore_index=True) if frames else score_frame([], [])
     merged.attrs[NOTES_ATTRIBUTE] = [note for frame in frames for note in frame.attrs.get(NOTES_ATTRIBUTE, ())]
-    return References(merged, printed)
+    return References(merged, printed, training)
 
 
 def _shipped_row(

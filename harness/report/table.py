@@ -11,11 +11,18 @@ from harness.report.text import GAP, percent
 RANK_TITLE = "Rank (Borda)"
 MODEL_TITLE = "Model"
 SHOTS_TITLE = "n-shot"
+UNSEEN_TITLE = "Mean (Unseen)"
+TRAINED_MARK = "†"
+"""Behind a score of a task of whose data the model's training used."""
 CAPTION = "Main scores x 100, higher is better; '-' is a missing score."
 
 # Configurations of reference rows: a model that takes no examples, and a number of examples that nobody states.
 NO_EXAMPLES = "none"
 UNSTATED = "unstated"
+
+ZERO_SHOT = "k0"
+_SHOTS = re.compile(r"k(all|[0-9]{1,9})(-s-?[0-9]+)?")
+"""`k3`, `kall`, and `k3-s1` for examples chosen and ordered by seed 1 (`harness.prompts.shots.configuration_name`)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -38,17 +45,22 @@ class RowKey:
 
     @property
     def shots(self) -> str:
-        """The "n-shot" entry: 0, 3, all, few, or the configuration's own name; "-" where there is none to state."""
+        """The "n-shot" entry: 0, 3, 3-s1, all, few, or the configuration's own name; "-" where there is none to state."""
         if self.configuration in (NO_EXAMPLES, UNSTATED):
             return GAP
-        match = re.fullmatch(r"k(\d+|all)", self.configuration)
-        return match.group(1) if match else self.configuration
+        return self.configuration[1:] if _SHOTS.fullmatch(self.configuration) else self.configuration
+
+    @property
+    def num_shots(self) -> int | None:
+        """The number of examples that the configuration names; None for `all` and anything else."""
+        match = _SHOTS.fullmatch(self.configuration)
+        return int(match.group(1)) if match and match.group(1) != "all" else None
 
     @property
     def sort_key(self) -> tuple[str, float, str, RowKey]:
         """Order of rows of equal rank: by name, then by number of examples, `all` last."""
-        shots = float(self.shots) if re.fullmatch(r"[0-9]{1,9}", self.shots) else float("inf")
-        return self.model_name, shots, self.configuration, self
+        shots = self.num_shots
+        return self.model_name, float("inf") if shots is None else shots, self.configuration, self
 
 
 IDENTITY_COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(RowKey) if field.name != "reference")
@@ -99,6 +111,10 @@ class LeaderboardRow:
     """Parallel to the table's `tasks`."""
     averages_only: bool = False
     """Whether type means and Mean (Task) are printed figures, because no score of a task was published."""
+    trained_on: frozenset[str] | None = None
+    """Tasks of the table of whose data the model's training used; None where nobody says."""
+    mean_unseen: float | None = None
+    """Mean over the other tasks; None also where `trained_on` is."""
 
     @property
     def name(self) -> str:
@@ -116,6 +132,57 @@ class LeaderboardRow:
         return GAP if self.rank is None else str(self.rank)
 
 
+class Difference(NamedTuple):
+    """Few-shot minus zero-shot, as fractions, and its 95 % paired bootstrap interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    resampled: str = ""
+    """What was drawn with replacement (`pairs`, `queries`, ...); empty without an interval."""
+
+
+class FewShotRow(NamedTuple):
+    """A row with examples against the row without any of the same model in the same setting."""
+
+    row: int
+    """Place in the table's rows."""
+    zero_shot: int
+    """Place of the other."""
+    prompt_fingerprint: str
+    """SHA-256 of the prompt; over several tasks, of their fingerprints."""
+    mean: Difference
+    """Of Mean (Task)."""
+    types: tuple[Difference, ...]
+    """Parallel to the table's `task_types`."""
+    tasks: tuple[Difference, ...]
+    """Parallel to the table's `tasks`."""
+    fingerprints: tuple[str, ...]
+    """The same per task; of an aggregate, over its parts."""
+    num_fewshot: tuple[int | None, ...]
+    """Examples per task; None where the parts of an aggregate differ."""
+
+
+class CostRow(NamedTuple):
+    """What encoding took."""
+
+    row: int
+    """Place in the table's rows."""
+    texts_encoded: int
+    encode_seconds: float
+    texts_per_second: float
+    """Of all texts that went through the model."""
+    zero_shot: int | None
+    """Place of the row without examples that it is compared with."""
+    compared_tasks: int
+    """Tasks of which both rows encoded equally many texts; only these are compared."""
+    seconds_per_text: float | None
+    """In the compared tasks."""
+    zero_shot_seconds_per_text: float | None
+    relative: float | None
+    """Seconds per text, as a multiple of zero-shot."""
+
+
 @dataclass(frozen=True)
 class LeaderboardTable:
     """A leaderboard; all renderers read the same numbers from it."""
@@ -129,13 +196,19 @@ class LeaderboardTable:
     """In order of rank."""
     notes: tuple[str, ...]
     """Plain-text sentences that belong under the table."""
+    few_shot: tuple[FewShotRow, ...] = ()
+    few_shot_notes: tuple[str, ...] = ()
+    costs: tuple[CostRow, ...] = ()
 
     def mean_columns(self) -> list[Column]:
-        """Return "Mean (Task)" and "Mean (TaskType)"."""
-        return [
+        """Return "Mean (Task)", "Mean (TaskType)" and, where a model was trained on a task's data, "Mean (Unseen)"."""
+        columns = [
             Column("Mean (Task)", tuple(row.mean_task for row in self.rows)),
             Column("Mean (TaskType)", tuple(row.mean_task_type for row in self.rows)),
         ]
+        if any(row.trained_on for row in self.rows):
+            columns.append(Column(UNSEEN_TITLE, tuple(row.mean_unseen for row in self.rows)))
+        return columns
 
     def type_columns(self) -> list[Column]:
         """Return one column of means per task type."""
@@ -154,8 +227,14 @@ class LeaderboardTable:
     def best(self, column: Column) -> frozenset[int]:
         """Return the rows that show a column's highest value, if there is something to compare.
 
-        Partial rows and unranked reference rows take no part. Equal printed values are equally best.
+        Partial rows and unranked reference rows take no part. Equal printed values are equally best. Means over
+        different tasks have no best one.
         """
+        if (
+            column.title == UNSEEN_TITLE
+            and len({row.trained_on for row in self.rows if row.mean_unseen is not None}) > 1
+        ):
+            return frozenset()
         shown = {
             index: float(percent(value))
             for index, (row, value) in enumerate(zip(self.rows, column.values, strict=True))

@@ -120,7 +120,12 @@ def _grid() -> Table:
 
 
 def _title(title: str) -> str:
-    return visible(_SHORT_TYPES.get(title, title)).replace(" (TaskType)", "\n(Task\nType)").replace(" (", "\n(")
+    return (
+        visible(_SHORT_TYPES.get(title, title))
+        .replace(" (TaskType)", "\n(Task\nType)")
+        .replace(" (Unseen)", "\nunseen")
+        .replace(" (", "\n(")
+    )
 
 
 def _table(table: LeaderboardTable, columns: Sequence[Column], names: Sequence[str]) -> Table:

@@ -40,6 +40,19 @@ def percent(score: float | None) -> str:
     return "0.00" if shown == "-0.00" else shown
 
 
+def points(difference: float | None) -> str:
+    """Return a difference of scores (fractions) times 100 with its sign and two decimals, or "-" for a gap."""
+    if difference is None:
+        return GAP
+    shown = f"{100 * difference:+.2f}"
+    return "0.00" if shown in ("-0.00", "+0.00") else shown
+
+
+def points_interval(low: float | None, high: float | None) -> str:
+    """Return an interval of a difference as "[-0.35, +2.81]", or "-" where there is none."""
+    return GAP if low is None or high is None else f"[{points(low)}, {points(high)}]"
+
+
 def plural(count: int, noun: str) -> str:
     """Return "1 task", "2 tasks"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ConfigError, ResultSchemaError
+from harness.errors import ResultSchemaError
 from harness.runners import data_files as files
 from harness.runners.data_files import Kind, read_rows
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Columns that a data folder must have, by task type; the retrieval types have files of their own instead of splits.
 SPLIT_COLUMNS: dict[str, dict[str, Kind]] = {
-    "Classification": {"text": files.text, "label": files.label},
+    "Classification": {"text": files.text, "label": files.label, "label_text": files.optional_text},
     "Clustering": {"text": files.text, "label": files.label},
     "PairClassification": {"sentence1": files.text, "sentence2": files.text, "label": files.binary},
     "STS": {"sentence1": files.text, "sentence2": files.text, "score": files.number},
@@ -57,14 +57,19 @@ def _load_splits(task_type: str, folder: Path, splits: list[str]) -> dict[str, A
 
 
 def _number_labels(loaded: dict[str, list[dict[str, Any]]]) -> None:
-    """Number the label names of all splits together, in alphabetical order; whole numbers stay as they are."""
-    labels = {row["label"] for rows in loaded.values() for row in rows}
-    if all(isinstance(label, int) for label in labels):
-        return
-    numbers = {name: number for number, name in enumerate(sorted(map(str, labels)))}
-    for rows in loaded.values():
-        for row in rows:
+    """Number the label names of all splits together, in alphabetical order; whole numbers stay as they are.
+
+    The names are kept in `label_text`; a data set that gives none has no such column.
+    """
+    every = [row for rows in loaded.values() for row in rows]
+    if not all(isinstance(row["label"], int) for row in every):
+        numbers = {name: number for number, name in enumerate(sorted({str(row["label"]) for row in every}))}
+        for row in every:
+            row["label_text"] = row["label_text"] or str(row["label"])
             row["label"] = numbers[str(row["label"])]
+    if not all(row["label_text"] for row in every):
+        for row in every:
+            del row["label_text"]
 
 
 def _load_retrieval(folder: Path, *, reranking: bool) -> dict[str, Any]:
@@ -155,8 +160,6 @@ def build_custom_task(
     """
     from mteb.abstasks.task_metadata import TaskMetadata
 
-    if len(splits) != 1 and task_type in RETRIEVAL_TYPES:
-        raise ConfigError(f"task {name!r}: own data of type {task_type} has one split; got {', '.join(splits)}.")
     base = _base_class(task_type)
     metadata = TaskMetadata(
         name=name,

@@ -69,8 +69,6 @@ def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, limit: i
             "query_max_tokens": text_encoder.query_max_tokens,
             "document_max_tokens": text_encoder.document_max_tokens,
             "normalized": profile.normalizes(str(task.metadata.type)),
-            # Across major versions of transformers the same files gave other token ids (docs/prompts.md).
-            "transformers": importlib.metadata.version("transformers").split(".")[0],
             "prompted": str(task.metadata.type) in profile.prompted_types,
         },
         "protocol": {

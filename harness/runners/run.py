@@ -144,8 +144,7 @@ def _execute(
     config: RunConfig, hooks: RunHooks, run: RunDir, units: list[TaskUnit], policies: list[PromptPolicy]
 ) -> RunSummary:
     from harness.encoder.load import EncoderOptions, load_text_encoder
-    from harness.runners.adapter import ICLEncoder
-    from harness.runners.evaluate import evaluate_unit, result_identity
+    from harness.encoder.memory_store import LayeredStore
 
     started = provenance.now()
     old = run.manifest() or {}
@@ -167,6 +166,29 @@ def _execute(
         ),
     )
     encoder.on_start = hooks.progress
+    if not config.no_cache:
+        from harness.encoder.vectors import EmbeddingStore
+
+        encoder.store = LayeredStore(encoder.store, EmbeddingStore())
+    try:
+        return _evaluate_all(config, hooks, run, units, policies, encoder, run_id, started)
+    finally:
+        encoder.store.flush()
+
+
+def _evaluate_all(
+    config: RunConfig,
+    hooks: RunHooks,
+    run: RunDir,
+    units: list[TaskUnit],
+    policies: list[PromptPolicy],
+    encoder: TextEncoder,
+    run_id: str,
+    started: str,
+) -> RunSummary:
+    from harness.runners.adapter import ICLEncoder
+    from harness.runners.evaluate import evaluate_unit, result_identity
+
     summary = RunSummary(run.path)
     records: dict[tuple[str, str], dict[str, Any]] = {}
     adapters = {policy.configuration: ICLEncoder(encoder, policy) for policy in policies}
@@ -197,6 +219,7 @@ def _execute(
                     mteb_result=done.mteb_result,
                     details=done.details,
                 )
+                encoder.store.flush()
                 summary.evaluated += 1
                 summary.texts += done.stats.texts
                 summary.encoded += done.stats.encoded

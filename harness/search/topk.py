@@ -30,6 +30,8 @@ MAX_QUERY_ROWS = 1024
 MIN_SPARE = 256
 ALIGNMENT = 16
 """Tiles have at least this many rows: a product with one row takes another kernel, which rounds differently."""
+LONGEST = 1e19
+"""No score or partial sum exceeds the product of two lengths: below this one, scores are finite and need no look."""
 _EMPTY = torch.iinfo(torch.int64).max
 COSINE_EPSILON = 1e-12
 """As torch.nn.functional.normalize, which mteb uses."""
@@ -123,7 +125,7 @@ class StreamingTopK:
 
         Raises:
             ConfigError: k below 1, or an unknown scoring.
-            EncodingError: a query vector that is not finite.
+            EncodingError: queries that are no matrix, or a query vector that gives no finite score.
         """
         if k < 1:
             raise ConfigError(f"top-k search with k={k}: at least one document must be kept.")
@@ -134,12 +136,15 @@ class StreamingTopK:
         self._by_numpy = self.device.type == "cpu"
         self._ids = ids
         vectors = floats(queries).to(self.device, torch.float32)
+        if vectors.ndim != 2:
+            raise EncodingError(f"search: queries of shape {tuple(vectors.shape)}; [Q, D] was expected.")
         self.num_queries, self.dim = vectors.shape
         self.num_documents = len(ids)
         self.k = min(k, self.num_documents)
 
         self._budget = tile_bytes or (CPU_TILE_BYTES if self._by_numpy else GPU_TILE_BYTES)
-        rows = min(MAX_QUERY_ROWS, _aligned(self.num_queries))
+        passes = max(1, _ceil(self.num_queries, MAX_QUERY_ROWS))
+        rows = _aligned(_ceil(self.num_queries, passes))
         widest = max(ALIGNMENT, self._budget // (4 * max(rows, self.dim)))
         self._tile_bits = min(widest.bit_length() - 1, (_aligned(self.num_documents) - 1).bit_length())
         self.tile = 1 << self._tile_bits
@@ -147,9 +152,9 @@ class StreamingTopK:
         self._limit = self.k + max(self.k, MIN_SPARE)
         self._room = min(self.num_documents, self.k + max(self.k, MIN_SPARE, self.tile))
 
-        self._queries = torch.zeros((-(-self.num_queries // rows) * rows, self.dim), device=self.device)
+        self._queries = torch.zeros((passes * rows, self.dim), device=self.device)
         self._query_rows = rows
-        self._longest_query = self._prepare(vectors, 0, "query", None)
+        self._prepare(vectors, 0, "query", None)
         self._queries[: self.num_queries] = vectors
         self._tile = torch.zeros((self.tile, self.dim), device=self.device)
         self._scores = torch.empty((rows, self.tile), device=self.device)
@@ -174,7 +179,7 @@ class StreamingTopK:
             vectors: `[B, D]` array or tensor of any floating type; read in slices, so a memory map is fine.
 
         Raises:
-            EncodingError: a vector or score that is not finite, another dimension, or more documents than ids.
+            EncodingError: a vector that gives no finite score, another dimension, or more documents than ids.
         """
         if vectors.ndim != 2 or vectors.shape[1] != self.dim:
             raise EncodingError(
@@ -215,31 +220,28 @@ class StreamingTopK:
             indices[rows] = self._order[(keys & 0xFFFFFFFF).numpy()]
         return TopK(indices, scores)
 
-    def _prepare(self, vectors: torch.Tensor, offset: int, what: str, ids: Sequence[str] | None) -> float:
-        """Check vectors, normalise them in place under the cosine, and return the greatest length."""
+    def _prepare(self, vectors: torch.Tensor, offset: int, what: str, ids: Sequence[str] | None) -> None:
+        """Check vectors and, under the cosine, normalise them in place."""
         lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-        if not bool(torch.isfinite(lengths).all()):
-            number = offset + int((~torch.isfinite(lengths)).nonzero()[0, 0])
+        bad = ~(lengths < LONGEST)
+        if bool(bad.any()):
+            number = offset + int(bad.nonzero()[0, 0])
             name = repr(ids[number]) if ids is not None else number
-            raise EncodingError(f"search: the vector of {what} {name} is not finite. Nothing was scored.")
+            raise EncodingError(
+                f"search: the vector of {what} {name} is not finite, or too long for a finite score. Nothing was scored."
+            )
         if self.scoring == "cosine":
             vectors.div_(lengths.clamp_min(COSINE_EPSILON))
-            return 1.0
-        return float(lengths.max()) if len(vectors) else 0.0
 
     def _flush(self) -> None:
         """Score the tile and empty it."""
         filled = self._filled
         self._tile[filled:] = 0.0
-        longest = self._prepare(self._tile[:filled], self._seen, "document", self._ids)
-        # No score and no partial sum exceeds the product of the lengths, so single scores need no look.
-        may_overflow = longest * self._longest_query > torch.finfo(torch.float32).max / 2
+        self._prepare(self._tile[:filled], self._seen, "document", self._ids)
         places = self._place[self._seen : self._seen + filled]
         with _full_precision():
             for first in range(0, self.num_queries, self._query_rows):
-                scores = torch.mm(self._queries[first : first + self._query_rows], self._tile.T, out=self._scores)
-                if may_overflow and not bool(torch.isfinite(scores).all()):
-                    raise EncodingError("search: a score is not finite (the vectors are too long). Nothing was scored.")
+                torch.mm(self._queries[first : first + self._query_rows], self._tile.T, out=self._scores)
                 self._keep(first, places)
         self._seen += filled
         self._filled = 0
@@ -314,8 +316,12 @@ class StreamingTopK:
             threshold[some] = _score_of(best[:, -1:])
 
 
+def _ceil(number: int, by: int) -> int:
+    return -(-number // by)
+
+
 def _aligned(number: int) -> int:
-    return max(1, -(-number // ALIGNMENT)) * ALIGNMENT
+    return max(1, _ceil(number, ALIGNMENT)) * ALIGNMENT
 
 
 def floats(vectors: Any) -> torch.Tensor:
@@ -345,7 +351,7 @@ def _ordered(bits: torch.Tensor) -> torch.Tensor:
 
 @contextlib.contextmanager
 def _full_precision() -> Iterator[None]:
-    """Multiply in fp32, whatever TF32 or bf16 setting the process has."""
+    """Multiply in fp32 proper, whatever TF32 or bf16 setting the process has."""
     try:
         before = torch.get_float32_matmul_precision()
     except RuntimeError:  # set through torch's newer interface

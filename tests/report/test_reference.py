@@ -507,7 +507,7 @@ def test_all_formats_show_reference_rows_alike(make: SimpleNamespace, registry: 
     assert "BAAI/bge-en-icl (reference paper/full/fs), few-shot |" in markdown
     terminal = render_terminal(tables, width=80, per_task=True)
     assert max(len(line) for line in terminal.splitlines()) <= 80
-    assert re.search(r"^ +- GritLM/GritLM-7B \(reference paper/GritLM-7B\) +- +66\.76 +-$", terminal, re.MULTILINE)
+    assert re.search(r"^ +- GritLM/GritLM-7B \(reference paper/GritLM-7B\) +- +66\.76 +- +-$", terminal, re.MULTILINE)
 
 
 # Scores from a path
@@ -729,11 +729,11 @@ def test_hostile_names_of_a_reference_come_out_as_text(registry: Registry, tmp_p
 def test_command_adds_reference_rows(make: SimpleNamespace, registry: Registry, tmp_path: Path) -> None:
     run = make.run(tmp_path / "run", _v1_run(make, registry, "org/a", 0.3))
 
-    plain = CliRunner().invoke(report_command, [str(run), "--reference", "paper/full/fs"], env={"COLUMNS": "120"})
+    plain = CliRunner().invoke(report_command, [str(run), "--reference", "paper/full/fs"], env={"COLUMNS": "130"})
     ranked = CliRunner().invoke(
-        report_command, [str(run), "--reference", "paper/full/fs", "--rank-references"], env={"COLUMNS": "120"}
+        report_command, [str(run), "--reference", "paper/full/fs", "--rank-references"], env={"COLUMNS": "130"}
     )
-    alone = CliRunner().invoke(report_command, ["--reference", "paper/full/fs"], env={"COLUMNS": "120"})
+    alone = CliRunner().invoke(report_command, ["--reference", "paper/full/fs"], env={"COLUMNS": "130"})
 
     assert plain.exit_code == ranked.exit_code == alone.exit_code == 0, plain.output
     assert re.search(r"^ +- BAAI/bge-en-icl", plain.stdout, re.MULTILINE)

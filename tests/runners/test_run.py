@@ -43,6 +43,7 @@ class Toy:
             "data_dir": self.data,
             "num_fewshot": "0,2",
             "output_dir": self.folder / "out",
+            "no_cache": True,
         }
         return build_config({**settings, **changes})
 
@@ -222,6 +223,48 @@ def test_documents_are_encoded_once_for_all_k(toy: Toy) -> None:
 
     assert texts["k0"] == 39  # 30 documents and 9 queries
     assert texts["k1"] == texts["k3"] == texts["kall"] == 9
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder that no other test has filled."""
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_second_run_in_a_new_directory_encodes_nothing(toy: Toy, own_cache: Path) -> None:
+    first = toy.run(no_cache=False)
+
+    second = toy.run(no_cache=False, output_dir=toy.folder / "second")
+
+    assert first.encoded > 0
+    assert (second.evaluated, second.encoded) == (4, 0)
+    assert main_scores(second.path) == main_scores(first.path)
+    assert list((own_cache / "embeddings").rglob("*.safetensors"))
+
+
+def test_no_cache_neither_uses_nor_fills_the_store(toy: Toy, own_cache: Path) -> None:
+    toy.run(no_cache=True)
+
+    again = toy.run(no_cache=True, output_dir=toy.folder / "second")
+
+    assert again.encoded > 0
+    assert not list(own_cache.rglob("*.safetensors"))
+
+
+def test_store_misses_what_another_example_or_weight_changes(toy: Toy, own_cache: Path) -> None:
+    toy.run(no_cache=False)
+    edit(toy.registry / "ToySTS.yaml", "STS query 1", "STS query one")
+
+    other_example = toy.run(no_cache=False, output_dir=toy.folder / "second")
+    weights = toy.model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 1
+    weights.write_bytes(bytes(content))
+    other_weight = toy.run(no_cache=False, output_dir=toy.folder / "third")
+
+    assert other_example.encoded == 48  # the 24 pairs of STS at k2; everything else came from the store
+    assert other_weight.encoded == other_weight.texts - 30  # only the documents are shared, by the two k
 
 
 def test_more_examples_than_there_are_is_refused_naming_all(toy: Toy) -> None:

@@ -123,12 +123,18 @@ def _agree(index: Index, folder: Folder) -> None:
             index.drop(missing)
             logger.warning("%s: %d shards are gone; their texts will be encoded again.", folder.root, len(missing))
     unknown = sorted(present - known)
-    for start in range(0, len(unknown), _SHARDS_PER_TRANSACTION):
-        with index.transaction():
-            for name in unknown[start : start + _SHARDS_PER_TRANSACTION]:
-                # Since it was seen, another process may have added or removed it.
-                if not index.holds(name) and folder.shard(name).exists():
-                    _take_up(index, folder, name)
+    try:
+        for start in range(0, len(unknown), _SHARDS_PER_TRANSACTION):
+            with index.transaction():
+                for name in unknown[start : start + _SHARDS_PER_TRANSACTION]:
+                    # Since it was seen, another process may have added or removed it.
+                    if not index.holds(name) and folder.shard(name).exists():
+                        _take_up(index, folder, name)
+    except (OSError, *INDEX_ERRORS) as error:
+        if is_damage(error) or not known:
+            raise
+        # The disk is full, but what is known can be read.
+        logger.warning("%s: some shards are not used, for they cannot be entered in the index: %s.", folder.root, error)
 
 
 def _take_up(index: Index, folder: Folder, name: str) -> None:

@@ -87,29 +87,29 @@ def check_shards(index: Index, folder: Folder) -> tuple[int, int, dict[str, str]
 
 
 def check_index(index: Index, folder: Folder) -> None:
-    """Compare the index with the keys in the shards.
+    """Compare the index with the keys in the shards, and enter keys that it misses.
 
     Raises:
-        DamagedIndexError: SQLite finds fault with its file, a key is missing, or one leads to a row of another key.
+        DamagedIndexError: SQLite finds fault with its file, or a key leads to a row of another key.
     """
     if complaints := index.complaints():
         raise DamagedIndexError(complaints[0])
     for name in sorted(index.names()):
         try:
-            keys = read_keys(folder.shard(name))[1]
+            header, keys = read_keys(folder.shard(name))
             places = {key: (shard, row) for key, shard, row in index.find(keys)}
-            if not index.holds(name):
-                continue  # evicted since
             elsewhere = {shard for shard, _ in places.values()} - {name}
             held = {name: keys, **{shard: read_keys(folder.shard(shard))[1] for shard in elsewhere}}
         except DamagedShardError:
             continue  # evicted since, or damaged since it was read
-        for key in keys:
-            if key not in places:
-                raise DamagedIndexError("a key of a shard is missing")
-            shard, row = places[key]
+        for key, (shard, row) in places.items():
             if not 0 <= row < len(held[shard]) or held[shard][row] != key:
                 raise DamagedIndexError("a row that holds another text")
+        if len(places) < len(keys):
+            # Their entries led to another shard that held them too, and went with it.
+            with index.transaction():
+                if index.holds(name):
+                    index.add(name, header.scope, header.size_bytes, keys, used=False)
 
 
 def make_room(index: Index, folder: Folder, max_bytes: int) -> Removed:

@@ -51,7 +51,14 @@ def instrumented(hook: Hook) -> Iterator[None]:
             name = "sqlite " + sql.split(maxsplit=1)[0]
             if name == "sqlite ROLLBACK":  # it must not fail where an error is injected, and changes nothing
                 return super().execute(sql, *arguments)
-            return _wrapped(name, super().execute, hook)(sql, *arguments)  # type: ignore[no-any-return]
+            hook(name, "before")
+            cursor = super().execute(sql, *arguments)
+            try:
+                hook(name, "after")
+            except BaseException:
+                cursor.close()  # SQLite itself would leave no statement behind, whose locks outlive the connection
+                raise
+            return cursor
 
         def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
             name = "sqlite many " + sql.split(maxsplit=1)[0]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness.encoder.vectors import EmbeddingStore
+from harness.encoder.vectors.index import Index
 from harness.errors import EXIT_IO, StorageError
 from tests.encoder.vectors.instrument import Fault, fail, instrumented
 from tests.encoder.vectors.made import aside, found, put, shard_files
@@ -162,10 +163,9 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(small_disk: Path) -> None:
     store = EmbeddingStore(small_disk / "store", shard_texts=8)
     put(store, OLD)
     ballast = small_disk / "ballast"
-    with ballast.open("wb") as handle, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as handle:
         while True:
             handle.write(b"x" * 4096)
-            handle.flush()
 
     with pytest.raises(StorageError, match=r"No space left on device|disk is full"):
         put(store, NEW)
@@ -186,6 +186,20 @@ def test_a_disk_that_fills_up_while_runs_go_on(small_disk: Path) -> None:
 
     assert len(stored) > 500
     assert found(EmbeddingStore(small_disk / "store"), stored, dim=64) == stored
+
+
+def test_a_full_disk_does_not_hinder_reading(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with EmbeddingStore(tmp_path / "other") as other:
+        put(other, NEW)
+    shutil.copy(shard_files(tmp_path / "other")[0], old / "v1" / "shards")  # as a kill before the index leaves it
+    monkeypatch.setattr(Index, "add", lambda *_, **__: fail(errno.ENOSPC)("sqlite"))
+
+    assert found(EmbeddingStore(old), [*OLD, *NEW]) == set(OLD)
+
+    reason = "some shards are not used, for they cannot be entered in the index: database or disk is full."
+    assert [record.message for record in caplog.records] == [f"{old / 'v1'}: {reason}"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
