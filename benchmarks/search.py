@@ -98,7 +98,7 @@ def our_search(queries: Any, documents: Any, query_ids: list[str], ids: list[str
 
 def faiss_search(queries: Any, documents: Any, query_ids: list[str], ids: list[str], k: int) -> Dicts:
     """Search with faiss's flat index; the vectors are normalised already."""
-    import faiss
+    import faiss  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     from harness.search.topk import TopK
 
@@ -146,7 +146,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "mteb SearchEncoderWrapper": lambda: mteb_search(*given),
     }
     try:
-        import faiss
+        import faiss  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
         faiss.omp_set_num_threads(options.threads)
         peers["faiss IndexFlatIP"] = lambda: faiss_search(*given)

@@ -256,3 +256,16 @@ def test_memory_is_bounded_by_the_block_and_not_by_the_corpus() -> None:
     )
     # All vectors would be 293 MiB and all scores 76 MiB; the order of 200,000 ids alone takes 14 MiB.
     assert float(done.stdout) < 40
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("tile_bytes", [1 << 16, None])
+def test_the_gpu_finds_what_the_cpu_finds(tile_bytes: int | None) -> None:
+    rng = np.random.default_rng(5)
+    pool = rng.integers(-2, 3, (5000, 24)).astype(np.float32)
+    documents, queries = pool[rng.integers(0, 5000, 30_000)], rng.integers(-2, 3, (300, 24)).astype(np.float32)
+    ids = [f"d{number}" for number in rng.permutation(30_000)]
+    blocks = list(blocks_of(documents, [7000, 20_000]))
+    found = search(queries, blocks, ids, 1000, scoring="dot", device="cuda", tile_bytes=tile_bytes)
+    assert_same(found, ranked(queries @ documents.T, ids, 1000))
