@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-FORMATS = ("md", "parquet")
+DEFAULT_FORMATS = ("md", "parquet")
 _PIPED_COLUMNS = 100
 
 
@@ -20,36 +20,46 @@ def report(
     benchmark: str | None,
     output_dir: Path | None,
     per_task: bool,
-    formats: tuple[str, ...] = FORMATS,
+    formats: tuple[str, ...] = DEFAULT_FORMATS,
     references: Sequence[str] = (),
     rank_references: bool = False,
+    registry_dirs: Sequence[Path] = (),
+    intervals: bool = True,
 ) -> None:
     """Print the leaderboard of some runs and, with an output directory, write its files.
 
     Args:
         paths: run directories or scores.parquet files; may be empty where there are references.
         benchmark: benchmark whose tasks are counted; None lets the runs' tasks decide.
-        output_dir: where leaderboard.md, leaderboard.parquet and leaderboard_long.parquet go.
+        output_dir: where the files of the formats go (leaderboard.md, leaderboard.parquet, ...).
         per_task: whether every task is shown as well.
-        formats: which files to write: `md`, `parquet`.
+        formats: which files to write: `md`, `parquet`, `csv`, `latex`, `html`.
         references: row ids of shipped reference scores, or paths (`harness.report.reference.load_references`).
         rank_references: whether reference rows are ranked among the runs.
+        registry_dirs: folders with further task files, for benchmarks that they name.
+        intervals: whether the runs' items are read for the intervals of few-shot minus zero-shot.
 
     Raises:
         HarnessError: a path, benchmark or format is wrong, a file is corrupt, or nothing can be written.
     """
+    from harness.registry import Registry
     from harness.report.files import check_formats, write_tables
+    from harness.report.item_files import item_source
     from harness.report.leaderboard import build_leaderboards
     from harness.report.load import load_scores
     from harness.report.reference import load_references
     from harness.report.terminal import render_terminal
 
     check_formats(formats)
+    registry = Registry.load(registry_dirs)
+    scores = load_scores(paths) if paths or not references else None
     tables = build_leaderboards(
-        load_scores(paths) if paths or not references else None,
+        scores,
         benchmark=benchmark,
-        references=load_references(references) if references else None,
+        registry=registry,
+        references=load_references(references, registry=registry) if references else None,
         rank_references=rank_references,
+        items=item_source(scores) if intervals else None,
     )
     width = shutil.get_terminal_size((_PIPED_COLUMNS, 24)).columns
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -68,7 +78,12 @@ def report(
     "--benchmark", metavar="NAME", help="Count exactly this benchmark's tasks.  [default: by the runs' tasks]"
 )
 @click.option("--output-dir", metavar="DIR", type=click.Path(path_type=Path), help="Write the files of --format here.")
-@click.option("--format", "formats", metavar="LIST", help="Files to write, comma-separated.  [default: md,parquet]")
+@click.option(
+    "--format",
+    "formats",
+    metavar="LIST",
+    help="Files to write, comma-separated: md, parquet, csv, latex, html.  [default: md,parquet]",
+)
 @click.option("--per-task", is_flag=True, help="Show every task as well.")
 @click.option(
     "--reference",
@@ -79,6 +94,15 @@ def report(
     "results folder, or a run. May be given several times.",
 )
 @click.option("--rank-references", is_flag=True, help="Rank the rows of --reference among the runs.")
+@click.option(
+    "--registry-dir",
+    "registry_dirs",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Folder with further task files.",
+)
+@click.option("--no-intervals", is_flag=True, help="Leave out the paired intervals, for which every item is read.")
 def report_command(
     runs: tuple[Path, ...],
     benchmark: str | None,
@@ -87,18 +111,22 @@ def report_command(
     per_task: bool,
     references: tuple[str, ...],
     rank_references: bool,
+    registry_dirs: tuple[Path, ...],
+    no_intervals: bool,
 ) -> None:
     """Print the leaderboard of one or more run directories.
 
     RUN is a directory that `run` has written, or its scores.parquet. A row is a model, its revision and its
     configuration; a gap is shown as -, has no mean, and never outranks a full row. Rows of --reference are scores from
     elsewhere: they are marked and stand below the ranked rows. Without a RUN the table holds nothing else.
+
+    A row with examples is compared with the same model's row without any, item by item. See docs/reports.md.
     """
     from harness.errors import ConfigError
 
     if formats is not None and output_dir is None:
         raise ConfigError("--format says which files to write, but there is no --output-dir. Add --output-dir DIR.")
-    chosen = FORMATS if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
+    chosen = DEFAULT_FORMATS if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
     if rank_references and not references:
         raise ConfigError("--rank-references has nothing to rank. Add --reference ID or --reference PATH.")
     report(
@@ -109,4 +137,6 @@ def report_command(
         formats=chosen,
         references=references,
         rank_references=rank_references,
+        registry_dirs=registry_dirs,
+        intervals=not no_intervals,
     )

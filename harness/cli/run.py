@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,12 @@ def _run(settings: Any, *, quiet: bool) -> int:
     if settings.limit:
         display.message(f"--limit {settings.limit}: FOR TESTING ONLY. The run is marked partial.")
     with display:
-        summary = execute(settings, RunHooks(display.message, display.start, write_leaderboard))
+        write = partial(write_leaderboard, registry_dirs=settings.registry_dir)
+        summary = execute(settings, RunHooks(display.message, display.start, write))
     if not quiet and (summary.path / "leaderboard.md").exists():
         from harness.cli.report import report
 
-        report([summary.path], benchmark=None, output_dir=None, per_task=False)
+        report([summary.path], benchmark=None, output_dir=None, per_task=False, registry_dirs=settings.registry_dir)
     for name, failure in summary.failures.items():
         click.echo(f"harness: {name}: {failure}", err=True)
     if summary.evaluated == 0 and summary.reused and not summary.failures:

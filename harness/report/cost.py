@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.report.comparison import CostRow
 from harness.report.rows import Measurement, RowScores
-from harness.report.table import CostRow
 from harness.report.tasks import CountedTask
 
 

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from harness.report.comparison import CostRow, Difference, FewShotRow
 from harness.report.resample import RESAMPLES
-from harness.report.table import (
-    MODEL_TITLE,
-    SHOTS_TITLE,
-    TRAINED_MARK,
-    CostRow,
-    Difference,
-    FewShotRow,
-    LeaderboardRow,
-    LeaderboardTable,
-)
+from harness.report.table import MODEL_TITLE, SHOTS_TITLE, TRAINED_MARK, LeaderboardRow, LeaderboardTable
 from harness.report.text import GAP, percent, points, points_interval
 
 FEW_SHOT_TITLE = "few-shot minus zero-shot"

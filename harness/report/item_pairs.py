@@ -184,7 +184,7 @@ def _by_experiment(
         pair = value(base, places[0]), value(other, places[1])
         if pair != (None, None):
             pairs.append(pair)
-    if len(pairs) < 2 or any(None in pair for pair in pairs):  # noqa: PLR2004 -- one value has no spread
+    if len(pairs) < 2 or any(None in pair for pair in pairs):
         raise NotPairedError("fewer than two experiments have a score in both runs")
     values = np.asarray(pairs, dtype=np.float64)
     return resample_means(values[:, :1].T, values[:, 1:].T, rng)

@@ -191,7 +191,7 @@ def _entries(
     standing = dict(zip((item.row.key for item in ranked), zip(*rank_rows(ranked), strict=True), strict=True))
     types = [task.task_type for task in tasks]
     names = [task.name for task in tasks]
-    entries = []
+    entries: list[tuple[RowScores, LeaderboardRow]] = []
     for item in scored:
         rank, borda = standing.get(item.row.key, (None, None))
         by_type: dict[str, float | None] = type_means(item.scores, types)
@@ -199,7 +199,7 @@ def _entries(
             by_type |= item.printed.types
         trained = source.training.of(item.row.key, names, source.registry)
         unseen = [score for name, score in zip(names, item.scores, strict=True) if name not in (trained or ())]
-        row = LeaderboardRow(
+        shown = LeaderboardRow(
             key=item.row.key,
             label=item.row.label,
             remarks=remarks[item.row.key],
@@ -213,7 +213,7 @@ def _entries(
             trained_on=trained,
             mean_unseen=None if trained is None else mean(unseen),
         )
-        entries.append((item.row, row))
+        entries.append((item.row, shown))
     return sorted(entries, key=lambda entry: _table_order(entry[1]))
 
 

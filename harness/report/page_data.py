@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from harness.report.comparison import CostRow, Difference, FewShotRow
 from harness.report.grids import COST_CAPTION, FEW_SHOT_CAPTION, cost_cells, short_fingerprint
-from harness.report.table import CAPTION, CostRow, Difference, FewShotRow, LeaderboardRow, LeaderboardTable
+from harness.report.table import CAPTION, LeaderboardRow, LeaderboardTable
 from harness.report.text import GAP, percent, points, visible
 
 Json = dict[str, Any]
@@ -48,6 +49,8 @@ def _row(table: LeaderboardTable, place: int, models: dict[tuple[Any, ...], int]
     places = {task.name: index for index, task in enumerate(table.tasks)}
     return {
         "model": visible(row.key.model_name),
+        "name": visible(row.name),
+        "fullName": visible(row.full_name),
         "remarks": [visible(remark) for remark in row.remarks],
         # Rows of one model and setting, which the plots join over numbers of examples.
         "series": models.setdefault(_setting(row), len(models)),

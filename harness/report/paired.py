@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.report.aggregate import mean
+from harness.report.comparison import Difference, FewShotRow
 from harness.report.item_files import ItemSource
 from harness.report.item_pairs import SAME_SCORE, NotPairedError, compare_cell, item_columns, pair_items
 from harness.report.resample import interval
 from harness.report.rows import Cell, RowScores
-from harness.report.table import ZERO_SHOT, Difference, FewShotRow, LeaderboardRow, RowKey
+from harness.report.table import ZERO_SHOT, LeaderboardRow, RowKey
 from harness.report.tasks import CountedTask
 from harness.report.text import plural, shorten
 

@@ -76,7 +76,8 @@ def load_references(
             frame, averages = _shipped_row(shipped[name])
             frames.append(frame)
             printed |= averages
-            training |= {name: score.training_data for score in shipped[name] if score.training_data}
+            if shipped[name][0].training_data:
+                training[name] = shipped[name][0].training_data
             continue
         path = Path(name)
         if not path.exists():

@@ -125,7 +125,7 @@ def spearman(gold: Floats, similarity: Floats) -> float | None:
     """Return Spearman's correlation of `[N]` with `[N]`; None where either is constant."""
     import numpy as np
 
-    if len(np.unique(gold)) < 2 or len(np.unique(similarity)) < 2:  # noqa: PLR2004 -- two different values
+    if len(np.unique(gold)) < 2 or len(np.unique(similarity)) < 2:
         return None
     weights = np.ones((1, len(gold)))
     return float(_correlation(weights, _Ranking(gold).ranks(weights), _Ranking(similarity).ranks(weights))[0])
@@ -199,7 +199,7 @@ class _Ranking:
 
         sums = self.sums(weights)
         middle = np.cumsum(sums, axis=1) - sums / 2 - weights.sum(axis=1, keepdims=True) / 2
-        return middle[:, self.group]
+        return np.asarray(middle[:, self.group])
 
 
 class _Precision:
@@ -225,4 +225,4 @@ def _correlation(weights: Floats, first: Floats, second: Floats) -> Floats:
 
     covariance = np.einsum("ci,ci,ci->c", weights, first, second)
     spread = np.einsum("ci,ci,ci->c", weights, first, first) * np.einsum("ci,ci,ci->c", weights, second, second)
-    return np.divide(covariance, np.sqrt(spread), out=np.zeros_like(covariance), where=spread > 0)
+    return np.asarray(np.divide(covariance, np.sqrt(spread), out=np.zeros_like(covariance), where=spread > 0))

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+from harness.report.comparison import CostRow, FewShotRow
 from harness.report.text import GAP, percent
 
 RANK_TITLE = "Rank (Borda)"
@@ -123,64 +124,21 @@ class LeaderboardRow:
 
     @property
     def full_name(self) -> str:
-        """The name with the number of examples."""
-        return self.name if self.key.shots == GAP else f"{self.name}, {self.key.shots}-shot"
+        """The name with the number of examples, and the seed that chose them."""
+        if self.key.shots == GAP:
+            return self.name
+        match = _SHOTS.fullmatch(self.key.configuration)
+        seed = match.group(2) if match else None
+        return (
+            f"{self.name}, {match.group(1)}-shot, seed {seed[2:]}"
+            if match and seed
+            else f"{self.name}, {self.key.shots}-shot"
+        )
 
     @property
     def rank_text(self) -> str:
         """The rank as it is shown."""
         return GAP if self.rank is None else str(self.rank)
-
-
-class Difference(NamedTuple):
-    """Few-shot minus zero-shot, as fractions, and its 95 % paired bootstrap interval."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    resampled: str = ""
-    """What was drawn with replacement (`pairs`, `queries`, ...); empty without an interval."""
-
-
-class FewShotRow(NamedTuple):
-    """A row with examples against the row without any of the same model in the same setting."""
-
-    row: int
-    """Place in the table's rows."""
-    zero_shot: int
-    """Place of the other."""
-    prompt_fingerprint: str
-    """SHA-256 of the prompt; over several tasks, of their fingerprints."""
-    mean: Difference
-    """Of Mean (Task)."""
-    types: tuple[Difference, ...]
-    """Parallel to the table's `task_types`."""
-    tasks: tuple[Difference, ...]
-    """Parallel to the table's `tasks`."""
-    fingerprints: tuple[str, ...]
-    """The same per task; of an aggregate, over its parts."""
-    num_fewshot: tuple[int | None, ...]
-    """Examples per task; None where the parts of an aggregate differ."""
-
-
-class CostRow(NamedTuple):
-    """What encoding took."""
-
-    row: int
-    """Place in the table's rows."""
-    texts_encoded: int
-    encode_seconds: float
-    texts_per_second: float
-    """Of all texts that went through the model."""
-    zero_shot: int | None
-    """Place of the row without examples that it is compared with."""
-    compared_tasks: int
-    """Tasks of which both rows encoded equally many texts; only these are compared."""
-    seconds_per_text: float | None
-    """In the compared tasks."""
-    zero_shot_seconds_per_text: float | None
-    relative: float | None
-    """Seconds per text, as a multiple of zero-shot."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from harness.report.grids import COST_TITLE, FEW_SHOT_TITLE, Grid, cost_grid, few_shot_grid
 from harness.report.table import CAPTION, MODEL_TITLE, RANK_TITLE, SHOTS_TITLE, Column, LeaderboardTable
 from harness.report.text import percent, plural, visible
 
@@ -31,6 +32,9 @@ _NAME_WIDTH = 20
 _SHORT_NAME_WIDTH = 14
 """The same in those tables, where the organisation is left away."""
 _TASK_SCORE_WIDTH = 13
+# What of few_shot_grid and cost_grid fits beside the names.
+_FEW_SHOT_COLUMNS = (0, 1, 4, 5, 6, 7)
+_COST_COLUMNS = (0, 1, 2, 3, 4, 5, 7)
 
 
 def render_terminal(
@@ -81,6 +85,24 @@ def _render(console: Console, table: LeaderboardTable, *, per_task: bool) -> Non
         _say(console, f"- {visible(note)}")
     if per_task:
         _render_tasks(console, table)
+    if table.few_shot:
+        _render_grid(console, f"{table.title}: {FEW_SHOT_TITLE}", few_shot_grid(table), _FEW_SHOT_COLUMNS)
+        _say(console, "95 % paired bootstrap intervals of the difference.")
+    if table.costs and table.few_shot:
+        _render_grid(console, f"{table.title}: {COST_TITLE}", cost_grid(table), _COST_COLUMNS)
+
+
+def _render_grid(console: Console, title: str, grid: Grid, columns: Sequence[int]) -> None:
+    from rich.text import Text
+
+    _say(console, f"\n{visible(title)}", style="bold")
+    shown = _grid()
+    for place in columns:
+        is_name = place in grid.text_columns and place == columns[0]
+        shown.add_column(grid.headers[place], justify="left" if is_name else "right", overflow="fold")
+    for row in grid.rows:
+        shown.add_row(*(Text(visible(row[place])) for place in columns))
+    console.print(shown)
 
 
 def _fixed_width(scores: int) -> int:

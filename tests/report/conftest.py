@@ -78,6 +78,21 @@ def _write_run(folder: Path, rows: list[dict[str, Any]], **manifest: Any) -> Pat
     return folder
 
 
+def _items(run: Path, configuration: str, task: str, columns: dict[str, Any]) -> Path:
+    """Write the per-item outcomes of a task; split, subset, experiment and item are filled in where they are missing."""
+    count = len(next(iter(columns.values())))
+    keys = {
+        "split": ["test"] * count,
+        "hf_subset": ["default"] * count,
+        "experiment": [0] * count,
+        "item": [str(item) for item in range(count)],
+    }
+    path = run / "items" / configuration / f"{task}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({**keys, **columns}), path)
+    return path
+
+
 _TOY_TYPES = {"A": "STS", "B": "STS", "C": "Classification", "Q": "Retrieval"}
 _TOY_TYPES |= dict.fromkeys(("Q1", "Q2", "Q3"), "Retrieval")
 
@@ -85,7 +100,7 @@ _TOY_TYPES |= dict.fromkeys(("Q1", "Q2", "Q3"), "Retrieval")
 @pytest.fixture(scope="session")
 def make() -> SimpleNamespace:
     """Makers of rows, frames and run directories (`make.row(score=0.5)`)."""
-    return SimpleNamespace(row=_row, scores=_scores, frame=_frame, run=_write_run)
+    return SimpleNamespace(row=_row, scores=_scores, frame=_frame, run=_write_run, items=_items)
 
 
 @pytest.fixture(scope="session")

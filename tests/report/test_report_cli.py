@@ -42,6 +42,8 @@ def test_prints_the_table_and_writes_the_files(make: SimpleNamespace, tmp_path: 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "leaderboard.md",
         "leaderboard.parquet",
+        "leaderboard_cost.parquet",
+        "leaderboard_fewshot.parquet",
         "leaderboard_long.parquet",
     ]
     assert "wrote" in result.stderr and "wrote" not in result.stdout

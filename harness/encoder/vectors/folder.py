@@ -93,7 +93,7 @@ def open_index(folder: Folder, damaged: Index | None = None) -> Index:
 
 
 def _set_index_aside(folder: Folder) -> None:
-    # The log first: left beside a new index, it would be replayed into that.
+    # The log first: it must never lie beside another index than its own.
     for ending in ("-wal", "-shm"):
         folder.index.with_name(folder.index.name + ending).unlink(missing_ok=True)
     folder.set_aside(folder.index)

@@ -8,6 +8,7 @@ reading the vectors; these are checked against the name of the file before the f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mmap
@@ -124,7 +125,13 @@ def check_content(handle: BufferedReader, name: str) -> None:
         DamagedShardError: they are not those that were written.
     """
     handle.seek(0)
-    if hashlib.file_digest(handle, "sha256").hexdigest() != name:
+    try:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        if error.errno == errno.EIO:  # a bad sector
+            raise DamagedShardError("file cannot be read") from error
+        raise
+    if digest != name:
         raise DamagedShardError("checksum is wrong")
 
 

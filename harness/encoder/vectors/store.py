@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from harness.encoder.vectors.maintenance import Removed, StoreInfo, VerifyReport
 from harness.encoder.vectors.reader import ShardReader
 from harness.encoder.vectors.shard import KEY_BYTES, SCHEMA_VERSION, DamagedShardError
 from harness.encoder.vectors.writer import OpenShard, write_shard
+from harness.errors import StorageError
 
 DEFAULT_MAX_BYTES = 50 * 10**9
 _EVICT_TO = 0.9
@@ -116,8 +118,11 @@ class EmbeddingStore:
     def flush(self) -> None:
         """Write what was put so far, and when shards were used."""
         with self._lock:
-            if self._pending.vectors or self._used:
+            if self._pending.vectors:
                 self._commit()
+            elif self._used:
+                with contextlib.suppress(StorageError):  # a full disk does not hinder who only reads
+                    self._commit()
 
     def close(self) -> None:
         """Flush, and let go of all files; the store may be used again."""

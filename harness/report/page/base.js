@@ -28,6 +28,12 @@ function draw(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A name that may break behind a slash, hyphen or underscore and before a capital, as pieces of text.
+function breakable(text) {
+  const pieces = text.split(/(?<=[/_-])(?=.)|(?<=[a-z0-9])(?=[A-Z])/);
+  return pieces.flatMap((piece, place) => (place ? [make("wbr"), piece] : [piece]));
+}
+
 const number = (value) => (value === null || value === undefined ? GAP : value.toFixed(2));
 
 function signed(value) {
@@ -37,14 +43,6 @@ function signed(value) {
 
 const hasInterval = (difference) => difference[1] !== null && difference[2] !== null;
 const bracket = (difference) => (hasInterval(difference) ? `[${signed(difference[1])}, ${signed(difference[2])}]` : GAP);
-
-function rowName(row) {
-  return row.remarks.length ? `${row.model} (${row.remarks.join(", ")})` : row.model;
-}
-
-function fullName(row) {
-  return row.shots === GAP ? rowName(row) : `${rowName(row)}, ${row.shots}-shot`;
-}
 
 // The scores of a row: means, then types, then tasks. A metric is a place in that list.
 function metrics() {
@@ -67,7 +65,7 @@ function differenceOf(comparison, metric) {
 }
 
 function matches(row) {
-  const text = `${fullName(row)} ${Object.values(row.details).join(" ")}`.toLowerCase();
+  const text = `${row.fullName} n-shot:${row.shots} ${Object.values(row.details).join(" ")}`.toLowerCase();
   return state.filter.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }
 

@@ -13,7 +13,7 @@ function drawnSeries(rows) {
     series.set(row.series, [...(series.get(row.series) ?? []), row]);
   }
   const several = [...series.values()].filter((members) => new Set(members.map((row) => row.k)).size > 1);
-  return several.slice(0, DRAWN_SERIES).map((members) => [rowName(members[0]), members]);
+  return several.slice(0, DRAWN_SERIES).map((members) => [members[0].name, members]);
 }
 
 function meanOf(values) {
@@ -58,7 +58,7 @@ function drawShots(rows) {
       seen.set(row.k, nth + 1);
       const interval = intervalOf(row), aside = shift + nth * 5;
       if (interval) frame.whisker(place, xOf(row), interval[0], interval[1], aside);
-      frame.point(place, xOf(row), row.scores[state.metric], `${name}, ${row.shots}-shot: ${number(row.scores[state.metric])}`, aside);
+      frame.point(place, xOf(row), row.scores[state.metric], `${row.fullName}: ${number(row.scores[state.metric])}`, aside);
     }
   });
   put("shots", legend(series.map(([name]) => name)), frame.svg);
@@ -85,9 +85,9 @@ function drawCost(rows) {
     frame.line(place, costLine(path, relative));
     for (const row of path) {
       const [at, score] = [relative.get(row), row.scores[state.metric]];
-      frame.point(place, at, score, `${name}, ${row.shots}-shot: ${number(score)} at ${at.toFixed(2)}x`);
+      frame.point(place, at, score, `${row.fullName}: ${number(score)} at ${at.toFixed(2)}x`);
       const text = { x: frame.x(at) + 7, y: frame.y(score) - 6, class: "soft" };
-      frame.svg.append(draw("text", text, row.shots));
+      frame.svg.append(draw("text", text, row.k === null ? row.shots : String(row.k)));
     }
   });
   put("cost", legend(series.map(([name]) => name)), frame.svg);
@@ -111,7 +111,7 @@ function drawTypes(rows) {
   const shown = rows.filter((row) => bars.some(([, place]) => row.scores[place] !== null)).slice(0, DRAWN_ROWS);
   if (!shown.length) return put("types");
   const width = Math.max(byId("types-plot").clientWidth, 280);
-  const [thick, head, apart] = [11, 18, 12];
+  const [thick, head, apart] = [12, 19, 12];
   const values = shown.flatMap((row) => bars.map(([, place]) => row.scores[place] ?? 0));
   const x = scaleOf([Math.min(0, ...values), Math.max(1, ...values)], [Math.min(0, ...values) < 0 ? 46 : 0, width - 48]);
   const each = head + shown.length * (thick + 2) + apart;
@@ -123,14 +123,14 @@ function drawTypes(rows) {
       const score = row.scores[place], y = top + head + nth * (thick + 2);
       if (score === null) return;
       const bar = { x: Math.min(x(0), x(score)), y, width: Math.max(Math.abs(x(score) - x(0)), 1), height: thick, class: "mark" };
-      const said = draw("title", {}, `${fullName(row)}: ${name} ${number(score)}`);
+      const said = draw("title", {}, `${row.fullName}: ${name} ${number(score)}`);
       svg.append(draw("g", { class: `c${nth}` }, draw("rect", bar, said)));
       const after = score >= 0 ? { x: x(score) + 5 } : { x: x(score) - 5, "text-anchor": "end" };
-      svg.append(draw("text", { ...after, y: y + thick - 1, class: "soft" }, number(score)));
+      svg.append(draw("text", { ...after, y: y + thick - 2, class: "value" }, number(score)));
     });
     svg.append(draw("line", { x1: x(0), x2: x(0), y1: top + head - 3, y2: top + each - apart + 3, class: "zero" }));
   });
-  put("types", legend(shown.map(fullName)), svg);
+  put("types", legend(shown.map((row) => row.fullName)), svg);
 }
 
 function drawDifferences(comparisons) {

@@ -43,7 +43,8 @@ class SortableTable {
       const cell = make("th", { scope: "col", class: classOf(column) });
       const mine = this.sorted.title === column.title;
       cell.setAttribute("aria-sort", mine ? (this.sorted.direction > 0 ? "ascending" : "descending") : "none");
-      cell.append(make("button", { type: "button", textContent: column.title, onclick: () => this.sortBy(column) }));
+      const press = { type: "button", onclick: () => this.sortBy(column) };
+      cell.append(make("button", press, ...breakable(column.title)));
       head.append(cell);
     }
     const body = make("tbody");
@@ -72,7 +73,7 @@ function shownNumber(value) {
 
 // The model's name with its remarks; its settings unfold.
 function modelCell(row) {
-  const summary = make("summary", {}, row.model);
+  const summary = make("summary", {}, ...breakable(row.model));
   if (row.remarks.length) summary.append(make("span", { class: "remark", textContent: ` (${row.remarks.join(", ")})` }));
   const details = make("details", {}, summary);
   details.addEventListener("toggle", () => {
@@ -88,7 +89,7 @@ function modelCell(row) {
 
 function rowColumns(rowOf) {
   return [
-    { title: "Model", model: true, value: (item) => rowName(rowOf(item)), cell: (item) => modelCell(rowOf(item)) },
+    { title: "Model", model: true, value: (item) => rowOf(item).name, cell: (item) => modelCell(rowOf(item)) },
     {
       title: "n-shot", number: true, first: 1, value: (item) => rowOf(item).k ?? (rowOf(item).shots === GAP ? null : 1e9),
       cell: (item) => rowOf(item).shots,

@@ -3,6 +3,7 @@
     python -m tests.encoder.vectors.campaign every DIR            a kill before and after every operation
     python -m tests.encoder.vectors.campaign random DIR KILLS     kills at random times
     python -m tests.encoder.vectors.campaign together DIR N ROUNDS
+    python -m tests.encoder.vectors.campaign forked DIR           an open store in children of its process
 
 Prints one figure per line; exits with a stack trace at the first violation.
 """
@@ -214,6 +215,28 @@ def together(folder: Path, processes: int, rounds: int) -> dict[str, int]:
     return {"rounds": rounds}
 
 
+def used_by_children(folder: Path) -> dict[str, int]:
+    """Go on with an open store in children and in the parent."""
+    store = EmbeddingStore(folder, shard_texts=10)
+    put(store, range(25))
+    assert found(store, range(25)) == set(range(25))
+
+    def work(first: int) -> None:
+        assert found(store, range(25)) == set(range(25))
+        put(store, range(first, first + 25))
+        store.close()
+
+    children = [forked(lambda n=number: work(100 * n)) for number in range(1, 5)]  # type: ignore[misc]
+    put(store, range(25, 50))
+    assert [wait(child) for child in children] == [0] * 4
+    store.close()
+    everything = {100 * number + one for number in range(1, 5) for one in range(25)} | set(range(50))
+    fresh = EmbeddingStore(folder)
+    assert found(fresh, range(1000)) == everything
+    assert fresh.verify().ok
+    return {"children": len(children)}
+
+
 class Refuse(logging.Handler):
     """A warning is a violation: nothing is damaged in these campaigns."""
 
@@ -224,7 +247,7 @@ class Refuse(logging.Handler):
 def main() -> None:
     logging.getLogger("harness").addHandler(Refuse())
     name, folder, *numbers = sys.argv[1:]
-    run = {"every": every, "random": random_kills, "together": together}[name]
+    run = {"every": every, "random": random_kills, "together": together, "forked": used_by_children}[name]
     for figure, value in run(Path(folder), *map(int, numbers)).items():  # type: ignore[operator]
         print(figure, int(value))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import logging
 import os
 import random
@@ -10,10 +12,12 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.encoder.vectors import EmbeddingStore
+from harness.encoder.vectors.shard import DamagedShardError, read_keys
 from tests.encoder.vectors.made import aside, found, index_file, key, put
 
 TEXTS = range(24)
@@ -139,14 +143,34 @@ def test_the_warning_says_what_where_and_what_follows(sound: Path, caplog: pytes
     ]
 
 
-def test_a_shard_cut_while_it_is_open_does_not_end_the_process(sound: Path) -> None:
-    store = EmbeddingStore(sound)
-    assert found(store, TEXTS) == set(TEXTS)
+def test_a_shard_cut_while_it_is_open_does_not_end_the_process(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    put(store, range(50), dim=1024)
+    store.flush()
+    assert found(store, range(50), dim=1024) == set(range(50))
 
-    with shard_of(sound, 0).open("rb+") as handle:
+    with shard_of(tmp_path, 0).open("rb+") as handle:
         handle.truncate(100)
 
-    assert found(store, [*TEXTS, *OTHERS]) == set(OTHERS)
+    assert found(store, range(50), dim=1024) == set()
+    assert len(aside(tmp_path)) == 1
+
+
+def test_every_changed_bit_of_header_and_keys_is_noticed_without_reading_the_vectors(sound: Path) -> None:
+    target = shard_of(sound, 0)
+    right = target.read_bytes()
+    header, kept = read_keys(target)
+    assert (header.count, len(kept)) == (24, 24)
+
+    for bit in [*range(8 * header.vectors_at), *range(8 * header.keys_at, 8 * len(right))]:
+        changed = bytearray(right)
+        changed[bit // 8] ^= 1 << bit % 8
+        target.write_bytes(changed)
+        try:
+            # A digit of the check itself or white space of JSON may still be read as it was meant.
+            assert read_keys(target) == (header, kept)
+        except DamagedShardError:
+            continue
 
 
 def test_a_shard_is_checked_again_when_its_file_changed(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +203,7 @@ def test_a_shard_is_hashed_once_per_process(sound: Path, monkeypatch: pytest.Mon
 
 def test_a_damaged_shard_that_was_replaced_meanwhile_is_used(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from harness.encoder.vectors import reader
-    from harness.encoder.vectors.shard import DamagedShardError, check_content
+    from harness.encoder.vectors.shard import check_content
 
     def sees_damage(*_: object) -> None:
         monkeypatch.setattr(reader, "check_content", check_content)
@@ -189,6 +213,21 @@ def test_a_damaged_shard_that_was_replaced_meanwhile_is_used(sound: Path, monkey
 
     assert found(EmbeddingStore(sound), TEXTS) == set(TEXTS)
     assert not aside(sound)
+
+
+def test_a_bad_sector_is_damage(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = shard_of(sound, 0)
+    digest = hashlib.file_digest
+
+    def read(handle: Any, algorithm: str) -> Any:
+        if Path(handle.name) == target:
+            raise OSError(errno.EIO, "Input/output error")
+        return digest(handle, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", read)
+
+    assert found(EmbeddingStore(sound), [*TEXTS, *OTHERS]) == set(OTHERS)
+    assert [path.name for path in aside(sound)] == [target.name]
 
 
 def change_index(directory: Path, statement: str) -> None:
@@ -255,6 +294,28 @@ def test_verify_finds_damage_that_nobody_asked_for(sound: Path) -> None:
     assert EmbeddingStore(sound).verify().ok
 
 
+def test_an_index_cut_inside_a_page_is_rebuilt(sound: Path) -> None:
+    with index_file(sound).open("rb+") as handle:
+        handle.truncate(index_file(sound).stat().st_size - 1752)
+
+    assert found(EmbeddingStore(sound), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_index_that_contradicts_itself_about_a_name_is_rebuilt(
+    sound: Path, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = shard_of(sound, 0).stem.encode()
+    content = index_file(sound).read_bytes()
+    assert content.count(name) == 2, "SQLite keeps a unique column in the table and in an index"
+    at = content.index(name) if place == 0 else content.rindex(name)
+    digit = b"0" if content[at : at + 1] != b"0" else b"1"
+    index_file(sound).write_bytes(content[:at] + digit + content[at + 1 :])
+
+    assert found(EmbeddingStore(sound), [*TEXTS, *OTHERS]) == {*TEXTS, *OTHERS}
+    assert [record.message.endswith("rebuilt from the shards.") for record in caplog.records] == [True]
+
+
 def damage_index(sound: Path, rounds: int) -> None:
     rng = random.Random(rounds)
     unnoticed = 0
@@ -313,10 +374,14 @@ def test_what_a_killed_process_left_may_be_damaged_too(tmp_path: Path, part: str
 
 def test_a_stale_log_beside_a_new_index_is_not_replayed(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path / "live", shard_texts=8)
-    put(store, range(64))
+    put(store, range(640))
+    connection = sqlite3.connect(index_file(tmp_path / "live"))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    put(store, range(640, 648))  # now the log holds some pages only
     copy = tmp_path / "copy"
     shutil.copytree(tmp_path / "live", copy)
-    index_file(copy).write_bytes(b"no database")
+    index_file(copy).write_bytes(b"no database, but long enough to be looked at" * 200)
 
-    assert found(EmbeddingStore(copy), range(64)) == set(range(64))
+    assert found(EmbeddingStore(copy), range(648)) == set(range(648))
     assert EmbeddingStore(copy).verify().ok

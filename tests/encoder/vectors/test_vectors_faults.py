@@ -147,6 +147,10 @@ def test_processes_at_once_lose_nothing_in_a_hundred_rounds(tmp_path: Path) -> N
     assert campaign("together", str(tmp_path), "8", "100")["rounds"] == 100
 
 
+def test_a_store_may_be_carried_into_a_child_process(tmp_path: Path) -> None:
+    assert campaign("forked", str(tmp_path))["children"] == 4
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
@@ -172,6 +176,8 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(small_disk: Path) -> None:
 
     assert found(store, [*OLD, *NEW]) == {*OLD, *NEW}
     assert found(EmbeddingStore(small_disk / "store"), [*OLD, *NEW]) == set(OLD)
+    with EmbeddingStore(small_disk / "store") as reader:
+        assert found(reader, OLD) == set(OLD)  # and nothing is said when it is closed
     ballast.unlink()
     store.flush()
     assert found(EmbeddingStore(small_disk / "store"), [*OLD, *NEW]) == {*OLD, *NEW}

@@ -304,6 +304,8 @@ def test_an_index_removed_under_a_running_store_is_made_again(tmp_path: Path) ->
 
     assert found(store, range(20)) == set(range(20))
 
+    assert index_file(tmp_path).exists()
+
 
 def test_a_missing_shard_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with EmbeddingStore(tmp_path, shard_texts=10) as store:
