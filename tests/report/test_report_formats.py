@@ -109,7 +109,7 @@ def test_csv_holds_the_numbers_of_the_parquet_file_exactly(tables: list[Leaderbo
             assert name == escape_csv(column)
             if value is None:
                 assert shown == ""
-            elif isinstance(value, bool) or isinstance(value, str):
+            elif isinstance(value, (bool, str)):
                 assert shown == (escape_csv(value) if isinstance(value, str) else str(value))
             else:
                 assert float(shown) == value

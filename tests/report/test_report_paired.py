@@ -35,7 +35,7 @@ def _outcome(kind: str, rng: np.random.Generator) -> tuple[dict[str, Any], float
         return {"gold": gold, "cosine_scores": cosine}, float(spearmanr(gold, cosine).statistic)
     if kind == "max_ap":
         label = (gold > 0).astype(float)
-        cosine, distance = gold + rng.normal(size=N), -gold + rng.normal(size=N)
+        cosine, distance = gold + rng.normal(size=N), -gold + 0.5 * rng.normal(size=N)
         columns = {"gold": label, **dict.fromkeys(("similarity_scores", "cosine_scores", "dot_scores"), cosine)}
         columns |= dict.fromkeys(("manhattan_distances", "euclidean_distances"), distance)
         return columns, float(max(average_precision_score(label, one) for one in (cosine, -distance)))
