@@ -20,6 +20,8 @@ from harness.prompts.template import TaskPrompt
 from harness.types import Side
 
 Advance = Callable[[int, int], None]
+SLICE_TEXTS = 4096
+"""Texts that are encoded, checked and stored together; one shard of the store on disk."""
 ENCODER_VERSION = 1
 """Counts changes of this program that change vectors; vectors of another version are never served."""
 
@@ -170,10 +172,17 @@ class TextEncoder:
             if report is not None:
                 report(done, tokens)
 
-        texts = list(missing.values())
         limit = self.query_max_tokens if side == "query" else self.document_max_tokens
-        vectors, stats.truncated = self.backend.encode(texts, prompt, side, limit, advance)
-        stats.empty = sum(not text.strip() for text in texts)
-        check_vectors(vectors, texts, self.backend.embed_dim, where)
-        self.store.put(list(missing), vectors)
-        known.update(zip(missing, vectors, strict=True))
+        # Slices, so that a kill loses at most one of them; several are ordered by length, so that each
+        # holds texts of like length.
+        items = list(missing.items())
+        if len(items) > SLICE_TEXTS:
+            items.sort(key=lambda item: -len(item[1]))
+        for start in range(0, len(items), SLICE_TEXTS):
+            keys, texts = zip(*items[start : start + SLICE_TEXTS], strict=True)
+            vectors, truncated = self.backend.encode(texts, prompt, side, limit, advance)
+            check_vectors(vectors, texts, self.backend.embed_dim, where)
+            self.store.put(keys, vectors)
+            known.update(zip(keys, vectors, strict=True))
+            stats.truncated += truncated
+            stats.empty += sum(not text.strip() for text in texts)

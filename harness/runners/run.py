@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from harness.errors import (
     EXIT_INCOMPLETE,
     EXIT_OK,
     EXIT_TEMPORARY,
+    ConfigError,
     HarnessError,
 )
 from harness.prompts.profile import find_profile
@@ -140,6 +142,20 @@ def execute(config: RunConfig, hooks: RunHooks | None = None) -> RunSummary:
         return _execute(config, hooks, run, units, policies)
 
 
+def cache_limit() -> int:
+    """Return the size in bytes above which the store drops its least recently used vectors.
+
+    Raises:
+        ConfigError: `HARNESS_CACHE_MAX_BYTES` is no whole number.
+    """
+    from harness.encoder.vectors import DEFAULT_MAX_BYTES
+
+    value = os.environ.get("HARNESS_CACHE_MAX_BYTES", str(DEFAULT_MAX_BYTES))
+    if not value.isdecimal():
+        raise ConfigError(f"HARNESS_CACHE_MAX_BYTES={value!r}: a whole number of bytes is expected.")
+    return int(value)
+
+
 def _execute(
     config: RunConfig, hooks: RunHooks, run: RunDir, units: list[TaskUnit], policies: list[PromptPolicy]
 ) -> RunSummary:
@@ -169,7 +185,7 @@ def _execute(
     if not config.no_cache:
         from harness.encoder.vectors import EmbeddingStore
 
-        encoder.store = LayeredStore(encoder.store, EmbeddingStore())
+        encoder.store = LayeredStore(encoder.store, EmbeddingStore(max_bytes=cache_limit()))
     try:
         return _evaluate_all(config, hooks, run, units, policies, encoder, run_id, started)
     finally:

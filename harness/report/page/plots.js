@@ -83,11 +83,15 @@ function drawCost(rows) {
   series.forEach(([name, each], place) => {
     const path = [...each].sort((left, right) => (left.k ?? 1e9) - (right.k ?? 1e9) || left.shots.localeCompare(right.shots));
     frame.line(place, costLine(path, relative));
+    let labelled = null;
     for (const row of path) {
       const [at, score] = [relative.get(row), row.scores[state.metric]];
       frame.point(place, at, score, `${row.fullName}: ${number(score)} at ${at.toFixed(2)}x`);
-      const text = { x: frame.x(at) + 7, y: frame.y(score) - 6, class: "soft" };
-      frame.svg.append(draw("text", text, row.k === null ? row.shots : String(row.k)));
+      const text = row.k === null ? row.shots : String(row.k);
+      const where = { x: frame.x(at) + 7, y: frame.y(score) - 6, class: "soft" };
+      const covered = labelled && labelled.text === text && Math.hypot(where.x - labelled.x, where.y - labelled.y) < 14;
+      if (!covered) frame.svg.append(draw("text", where, text));
+      labelled = { ...where, text };
     }
   });
   put("cost", legend(series.map(([name]) => name)), frame.svg);
@@ -102,13 +106,19 @@ function costLine(path, relative) {
   ]);
 }
 
+// The first row of each model; the first rows of all where there is only one model.
+function barRows(rows) {
+  const first = rows.filter((row, place) => rows.findIndex((other) => other.series === row.series) === place);
+  return (first.length > 1 ? first : rows).slice(0, DRAWN_ROWS);
+}
+
 function drawTypes(rows) {
   const { means, types } = table();
   const bars = state.type === null
     ? types.map((name, place) => [name, means.length + place])
     : shownTasks().map(([place, name]) => [name, means.length + types.length + place]);
   byId("h-types").textContent = state.type === null ? "By task type" : `By task: ${types[state.type]}`;
-  const shown = rows.filter((row) => bars.some(([, place]) => row.scores[place] !== null)).slice(0, DRAWN_ROWS);
+  const shown = barRows(rows.filter((row) => bars.some(([, place]) => row.scores[place] !== null)));
   if (!shown.length) return put("types");
   const width = Math.max(byId("types-plot").clientWidth, 280);
   const [thick, head, apart] = [12, 19, 12];
@@ -136,11 +146,18 @@ function drawTypes(rows) {
 function drawDifferences(comparisons) {
   const chosen = comparisons[state.configuration] ?? comparisons[0];
   if (!chosen) return put("diff");
-  const lines = shownTasks().map(([place, name]) => [name, chosen.tasks[place]]).filter(([, difference]) => difference[0] !== null);
+  const { tasks, types } = table();
+  const lines = [];
+  for (const [place, name] of shownTasks()) {
+    if (chosen.tasks[place][0] === null) continue;
+    const type = types[tasks[place][1]];
+    if (!lines.some((line) => line.type === type)) lines.push({ name: type, type, difference: null });
+    lines.push({ name, type, difference: chosen.tasks[place] });
+  }
   if (!lines.length) return put("diff");
   const width = Math.max(byId("diff-plot").clientWidth, 280), step = 22, bottom = 40;
-  const names = Math.min(Math.max(...lines.map(([name]) => name.length)) * 6.6 + 8, width * 0.42);
-  const range = padded([0, ...lines.flatMap(([, difference]) => difference.filter((one) => one !== null))], 0.04);
+  const names = Math.min(Math.max(...lines.map(({ name }) => name.length)) * 6.6 + 8, width * 0.42);
+  const range = padded([0, ...lines.flatMap(({ difference }) => (difference ?? []).filter((one) => one !== null))], 0.04);
   const x = scaleOf(range, [names, width - 50]), height = lines.length * step + bottom;
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": "Difference by task" });
   for (const tick of niceTicks(range[0], range[1], width < 500 ? 3 : 6)) {
@@ -148,8 +165,9 @@ function drawDifferences(comparisons) {
     svg.append(draw("text", { x: x(tick), y: height - bottom + 18, "text-anchor": "middle", class: "soft" }, signed(tick).replace(/\.?0+$/, "")));
   }
   svg.append(draw("text", { x: (names + width - 50) / 2, y: height - 5, "text-anchor": "middle", class: "soft" }, "points"));
-  lines.forEach(([name, difference], index) => {
+  lines.forEach(({ name, difference }, index) => {
     const y = index * step + step / 2;
+    if (difference === null) return svg.append(draw("text", { x: 0, y: y + 6, class: "head" }, shorten(name, names - 8)));
     const clear = hasInterval(difference) && (difference[1] > 0 || difference[2] < 0);
     const group = draw("g", { class: clear ? (difference[0] > 0 ? "up" : "down") : "unclear" });
     if (hasInterval(difference)) group.append(draw("line", { x1: x(difference[1]), x2: x(difference[2]), y1: y, y2: y, class: "whisker" }));
