@@ -35,6 +35,7 @@ def test_wheel_carries_registry_profiles_mini_data_and_reference(wheel: Path) ->
     assert "harness/profiles/bge-en-icl.yaml" in names
     assert "harness/mini/MiniSTS/test.jsonl" in names
     assert "harness/encoder/embedded_tokenizer/tokenizer.json" in names
+    assert "harness/report/page/page.html" in names
     assert "harness/py.typed" in names
 
 

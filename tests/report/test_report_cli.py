@@ -132,3 +132,39 @@ def test_fifty_models_and_all_tasks_in_seconds_without_torch_or_mteb(make: Simpl
     assert "org/model-49" in done.stdout
     # The aim is 3 s; the limit leaves room for a busy machine.
     assert seconds < 10, f"{seconds:.1f} s"
+
+
+def test_every_format_and_a_benchmark_of_the_users_own_task_files(make: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "Own.yaml").write_text(
+        "task: Own\ntype: STS\nbenchmarks: [mine]\nmain_metric: cosine_spearman\nsplits: [test]\nsubsets: [default]\n"
+        "instruction: {text: Retrieve similar text., source: test}\n",
+        encoding="utf-8",
+    )
+    rows = [
+        make.row(task_name="Own", configuration=f"k{shots}", score=0.5 + shots / 10, run_id="run") for shots in (0, 3)
+    ]
+    run = make.run(tmp_path / "run", rows)
+    options = ["--output-dir", str(tmp_path / "out"), "--format", "md,parquet,csv,latex,html", "--benchmark", "mine"]
+
+    unknown = CliRunner().invoke(report_command, [str(run), *options])
+    done = CliRunner().invoke(report_command, [str(run), *options, "--registry-dir", str(tmp_path / "tasks")])
+
+    assert isinstance(unknown.exception, ConfigError)
+    assert done.exit_code == 0, done.output
+    assert "mine (1 task)" in done.stdout and "+30.00" in done.stdout
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"leaderboard.md", "leaderboard.tex", "leaderboard.html", "leaderboard_fewshot.csv"} < names
+
+
+def test_damaged_items_stop_the_report_unless_intervals_are_left_out(make: SimpleNamespace, tmp_path: Path) -> None:
+    rows = [make.row(configuration=f"k{shots}", run_id="run") for shots in (0, 3)]
+    run = make.run(tmp_path / "run", rows)
+    make.items(run, "k3", "A", {"cosine_scores": [0.5]}).write_bytes(b"PAR1")
+    make.items(run, "k0", "A", {"cosine_scores": [0.5]})
+
+    strict = CliRunner().invoke(report_command, [str(run)])
+    lenient = CliRunner().invoke(report_command, [str(run), "--no-intervals"])
+
+    assert isinstance(strict.exception, ResultSchemaError)
+    assert lenient.exit_code == 0 and "few-shot minus zero-shot" in lenient.stdout

@@ -182,6 +182,22 @@ def test_terminal_lines_fit_the_width(make: SimpleNamespace, width: int) -> None
     assert main.count("50.00") == 2 * 9
 
 
+@pytest.mark.parametrize("width", [80, 100])
+def test_terminal_shows_the_difference_to_zero_shot_within_the_width(make: SimpleNamespace, width: int) -> None:
+    name = "local/a-folder-with-a-rather-long-name-for-a-model"
+    rows = [
+        make.row(model_name=name, configuration=f"k{k}", score=0.5 - k / 10, encode_seconds=1.0 + k) for k in (0, 1, 3)
+    ]
+
+    text = render_terminal(build_leaderboards(make.frame(rows), registry=Registry([])), width=width)
+
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert [line.split()[-5:] for line in text.splitlines() if " 50.00 " in line and "-10.00" in line] == [
+        ["1", "50.00", "40.00", "-10.00", "-"]
+    ]
+    assert any(line.split()[-2:] == ["400.000", "4.00"] for line in text.splitlines()), "the cost of 3 examples"
+
+
 def test_terminal_shows_markup_in_names_as_it_is(make: SimpleNamespace, toy_registry: Registry) -> None:
     tables = build_leaderboards(make.frame([make.row(model_name="[bold]x[/bold] :smile:")]), registry=toy_registry)
 
