@@ -163,7 +163,7 @@ def test_differences_and_intervals_are_those_of_the_parquet_file(page: Any, tabl
         difference = points(record["difference"])
         interval = points_interval(record["interval_low"], record["interval_high"])
         with_interval += interval != "-"
-        assert cells[0] == record["model_name"] and cells[3] == record["examples_set"]
+        assert cells[0] == record["model_name"] and cells[6] == record["examples_set"]
         assert cells[9].split("\n") == ([difference] if interval == "-" else [difference, interval])
     assert with_interval == 2
 

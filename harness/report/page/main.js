@@ -26,7 +26,7 @@ function drawAll() {
   byId("notes-box").hidden = notes.length === 0;
   const comparisons = shownComparisons();
   state.configuration = Math.max(Math.min(state.configuration, comparisons.length - 1), 0);
-  options(byId("configuration"), comparisons.map((one, place) => [place, rows[one.row].fullName]), state.configuration);
+  options(byId("configuration"), comparisons.map((one, place) => [place, `${rows[one.row].shots}-shot: ${rows[one.row].name}`]), state.configuration);
   byId("few-section").hidden = table().fewShot.length === 0;
   fewTable.show(fewShotColumns(), comparisons);
   byId("costs-section").hidden = costs.length === 0;

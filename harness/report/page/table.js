@@ -141,14 +141,14 @@ function fewShotColumns() {
   const row = (one) => rows[one.row];
   const columns = [
     ...rowColumns(row),
+    { title: "Zero-shot", number: true, value: (one) => rows[one.zeroShot].scores[0], cell: (one) => number(rows[one.zeroShot].scores[0]) },
+    { title: "Few-shot", number: true, value: (one) => row(one).scores[0], cell: (one) => number(row(one).scores[0]) },
+    differenceColumn("Difference, Mean (Task)", (one) => one.mean),
     {
       title: "Prompt", value: (one) => one.prompt,
       cell: (one) => make("span", { class: "fingerprint", textContent: one.prompt }),
     },
     { title: "Examples", value: (one) => row(one).details.Examples ?? GAP },
-    { title: "Zero-shot", number: true, value: (one) => rows[one.zeroShot].scores[0], cell: (one) => number(rows[one.zeroShot].scores[0]) },
-    { title: "Few-shot", number: true, value: (one) => row(one).scores[0], cell: (one) => number(row(one).scores[0]) },
-    differenceColumn("Difference, Mean (Task)", (one) => one.mean),
   ];
   if (state.type === null) columns.push(...types.map((title, place) => differenceColumn(title, (one) => one.types[place])));
   else {
