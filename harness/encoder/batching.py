@@ -19,15 +19,7 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
         Lists of positions, longest texts first (an out-of-memory error then comes at the start, not after hours).
     """
     order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
-    batches: list[list[int]] = []
-    for position in order:
-        if batches:
-            longest = lengths[batches[-1][0]]
-            if (len(batches[-1]) + 1) * longest <= batch_tokens:
-                batches[-1].append(position)
-                continue
-        batches.append([position])
-    return batches
+    return split_batch(order, lengths, batch_tokens)
 
 
 def split_batch(batch: list[int], lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

@@ -206,7 +206,6 @@ def _evaluate_all(
     from harness.runners.evaluate import evaluate_unit, result_identity
 
     summary = RunSummary(run.path)
-    records: dict[tuple[str, str], dict[str, Any]] = {}
     adapters = {policy.configuration: ICLEncoder(encoder, policy) for policy in policies}
     total = len(units) * len(adapters)
     asked = {(name, unit.name) for unit in units for name in adapters}
