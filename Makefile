@@ -4,6 +4,7 @@
 # make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
 # make soak    the long fault and property campaigns
 # make bench   the encoder against its peers, side by side
+# make test-gpu  what needs a CUDA device: equality, out of memory, Mistral-7B's shape
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.installed
 # The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
 INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
 
-.PHONY: demo test check parity soak bench install clean format
+.PHONY: demo test test-gpu check parity soak bench install clean format
 
 install: $(STAMP)
 
@@ -32,6 +33,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not parity and not soak and not gpu" $(PYTEST_ARGS)
+
+test-gpu: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m gpu tests $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.encoder.lean import LeanMLPs
 from harness.encoder.shared_attention import ATTENTION_NAME, KeysCaptured, PackedBatch, register
 
 MIN_SHARED_TOKENS = 16
@@ -123,6 +124,7 @@ class PackedModel:
         self._last_forward = last.forward
         self._last_layer = last
         self._no_query = _NoQuery(last.self_attn.q_proj.out_features)
+        self._mlps = LeanMLPs(model)
 
     def sees_all_of(self, tokens: int) -> bool:
         """Whether every token of an input of this length sees all tokens before it (no sliding window cuts them off)."""
@@ -152,9 +154,11 @@ class PackedModel:
     def _active(self) -> Iterator[None]:
         self.model.set_attn_implementation(ATTENTION_NAME)
         self._last_layer.forward = self._pruned_last_layer
+        self._mlps.enter()
         try:
             yield
         finally:
+            self._mlps.leave()
             self._last_layer.forward = self._last_forward
             self.model.set_attn_implementation(self.plain_attention)
 
@@ -208,25 +212,37 @@ class PackedModel:
         self._prefix, self._prefix_tokens = [], 0
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def set_prefix(self, ids: Sequence[int]) -> None:
-        """Choose the prefix of the packs that follow: computed, extended from the kept one, or cut from it."""
+    def set_prefix(self, ids: Sequence[int], batch_tokens: int | None = None) -> None:
+        """Choose the prefix of the packs that follow: computed, extended from the kept one, or cut from it.
+
+        Args:
+            ids: token ids of the prefix; may be empty.
+            batch_tokens: tokens of one forward pass; None computes what is new in one pass.
+
+        What was computed before an error is kept, so that a second call goes on from there.
+        """
         ids = list(ids)
-        shared = _equal_beginning(ids, self._kept_ids)
-        rest = ids[shared:]
-        if rest:
-            known = [(key[:, :shared], value[:, :shared]) for key, value in self._kept] if shared else []
-            packed = PackedBatch(torch.tensor([len(rest)], device=self.device), known, keep=True)
-            with self._active():
-                self._run([rest], shared, packed)
-            new = [packed.captured[layer] for layer in range(len(self.model.layers))]
-            if known:
-                pairs = zip(known, new, strict=True)
-                new = [(torch.cat([k0, k1], dim=1), torch.cat([v0, v1], dim=1)) for (k0, v0), (k1, v1) in pairs]
-            self._kept, self._kept_ids = [(key.contiguous(), value.contiguous()) for key, value in new], ids
+        known = _equal_beginning(ids, self._kept_ids)
+        step = batch_tokens or len(ids)
+        while known < len(ids):
+            self._extend_kept(ids[: known + step], known)
+            known = len(self._kept_ids)
         size = len(ids)
         # A shorter prefix is a view of the kept one: fewer examples, or none, cost nothing and lose nothing.
         self._prefix = [(key[:, :size], value[:, :size]) for key, value in self._kept] if size else []
         self._prefix_tokens = size
+
+    def _extend_kept(self, ids: list[int], known: int) -> None:
+        """Compute keys and values of `ids[known:]` behind the first `known` kept ones."""
+        before = [(key[:, :known], value[:, :known]) for key, value in self._kept] if known else []
+        packed = PackedBatch(torch.tensor([len(ids) - known], device=self.device), before, keep=True)
+        with self._active():
+            self._run([ids[known:]], known, packed)
+        new = [packed.captured[layer] for layer in range(len(self.model.layers))]
+        if before:
+            pairs = zip(before, new, strict=True)
+            new = [(torch.cat([k0, k1], dim=1), torch.cat([v0, v1], dim=1)) for (k0, v0), (k1, v1) in pairs]
+        self._kept, self._kept_ids = [(key.contiguous(), value.contiguous()) for key, value in new], ids
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def encode_pack(self, rows: Sequence[Sequence[int]]) -> np.ndarray:
