@@ -99,7 +99,7 @@ class LargeShape:
         from harness.encoder.packed import plan_packs
 
         self.packed.forget_prefix()
-        self.packed.set_prefix(rows[0][:prefix], self.budget)
+        self.packed.set_prefix(rows[0][:prefix])
         own = [row[prefix:] for row in rows]
         vectors = np.zeros((len(rows), self.model.config.hidden_size), np.float32)
         for pack in plan_packs([len(one) for one in own], self.budget):

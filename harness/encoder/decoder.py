@@ -17,6 +17,7 @@ from harness.encoder.budget import LEAST_BUDGET, batch_budget
 from harness.encoder.lean import keep_freed_memory
 from harness.encoder.packed import (
     MIN_SHARED_TOKENS,
+    PREFIX_BLOCK_TOKENS,
     PackedModel,
     common_prefix_length,
     plan_packs,
@@ -244,7 +245,8 @@ class DecoderEncoder:
     def _set_prefix(self, packed: PackedModel, ids: Sequence[int]) -> None:
         while True:
             try:
-                return packed.set_prefix(ids, self.batch_tokens)
+                packed.set_prefix(ids, min(PREFIX_BLOCK_TOKENS, self.batch_tokens))
+                return
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -253,12 +255,12 @@ class DecoderEncoder:
                         f"out of memory at the {len(ids)} tokens of examples and instruction that all texts share. "
                         "Use fewer examples (--num-fewshot), --dtype bfloat16, or --attention naive."
                     ) from error
-                self._halve_budget()
+                self._halve_budget(below=PREFIX_BLOCK_TOKENS)
 
-    def _halve_budget(self) -> None:
+    def _halve_budget(self, below: int | None = None) -> None:
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        self.batch_tokens //= 2
+        self.batch_tokens = min(self.batch_tokens, below or self.batch_tokens) // 2
         logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
 
     def _encode_batches(

@@ -15,6 +15,8 @@ from harness.encoder.shared_attention import ATTENTION_NAME, KeysCaptured, Packe
 
 MIN_SHARED_TOKENS = 16
 """A shorter common beginning is not worth a pass of its own."""
+PREFIX_BLOCK_TOKENS = 256
+"""Tokens of one pass over a prefix: enough to be bound by arithmetic, few enough that k + 1 shares most blocks with k."""
 
 # Decoders whose attention is plain causal softmax and that hand keyword arguments through to the attention function.
 # Others (Gemma 2 and 3 with soft caps and windows by layer, encoders, mixtures with other layer forms) take the plain path.
@@ -104,8 +106,7 @@ class _NoQuery(torch.nn.Module):  # type: ignore[misc]  # torch is not followed 
 class PackedModel:
     """Runs a decoder over packed texts; one instance per loaded model.
 
-    The last computed prefix is kept: a longer one that begins with it (k + 1 examples) computes only what is new, a shorter
-    one (fewer examples) computes nothing.
+    The last computed prefix is kept: another one that begins like it (k + 1 examples) computes only the blocks that differ.
     """
 
     def __init__(self, model: Any) -> None:
@@ -212,25 +213,30 @@ class PackedModel:
         self._prefix, self._prefix_tokens = [], 0
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def set_prefix(self, ids: Sequence[int], batch_tokens: int | None = None) -> None:
-        """Choose the prefix of the packs that follow: computed, extended from the kept one, or cut from it.
+    def set_prefix(self, ids: Sequence[int], block_tokens: int = PREFIX_BLOCK_TOKENS) -> None:
+        """Choose the prefix of the packs that follow; whole blocks that the kept one begins with are not computed again.
+
+        Blocks make its keys a function of `ids` and `block_tokens` alone, to the last bit: a process that goes on after a
+        kill, or that meets k = 5 without k = 3 before it, ends with the very same vectors.
 
         Args:
-            ids: token ids of the prefix; may be empty.
-            batch_tokens: tokens of one forward pass; None computes what is new in one pass.
+            ids: token ids of the prefix; none means that the packs stand alone, and keeps what is there for later.
+            block_tokens: tokens of one forward pass over the prefix.
 
         What was computed before an error is kept, so that a second call goes on from there.
         """
         ids = list(ids)
-        known = _equal_beginning(ids, self._kept_ids)
-        step = batch_tokens or len(ids)
-        while known < len(ids):
-            self._extend_kept(ids[: known + step], known)
-            known = len(self._kept_ids)
-        size = len(ids)
-        # A shorter prefix is a view of the kept one: fewer examples, or none, cost nothing and lose nothing.
-        self._prefix = [(key[:, :size], value[:, :size]) for key, value in self._kept] if size else []
-        self._prefix_tokens = size
+        self._prefix, self._prefix_tokens = [], 0
+        if ids and ids != self._kept_ids:
+            known = _equal_beginning(ids, self._kept_ids) // block_tokens * block_tokens
+            while known < len(ids):
+                self._extend_kept(ids[: known + block_tokens], known)
+                known = len(self._kept_ids)
+            if len(self._kept_ids) > len(ids):
+                self._kept = [(key[:, : len(ids)], value[:, : len(ids)]) for key, value in self._kept]
+                self._kept_ids = ids
+        if ids:
+            self._prefix, self._prefix_tokens = self._kept, len(ids)
 
     def _extend_kept(self, ids: list[int], known: int) -> None:
         """Compute keys and values of `ids[known:]` behind the first `known` kept ones."""

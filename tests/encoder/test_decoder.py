@@ -179,12 +179,12 @@ def test_out_of_memory_inside_the_prefix_computes_it_in_smaller_parts(
     expected, _ = encoder.encode(texts, LONG_PROMPT, "query", 512)
     assert encoder.packed is not None
     encoder.packed.forget_prefix()
-    passed = limit_prefix(encoder, monkeypatch, 300)
+    passed = limit_prefix(encoder, monkeypatch, 100)
 
     vectors, _ = encoder.encode(texts, LONG_PROMPT, "query", 512)
 
-    assert encoder.batch_tokens == 256
-    assert max(passed) <= 256 < sum(passed) == len(encoder.packed.prefix_ids)
+    assert encoder.batch_tokens == 64
+    assert max(passed) <= 64 < sum(passed) == len(encoder.packed.prefix_ids)
     assert np.abs(unit(vectors) - unit(expected)).max() <= 1e-6
 
 

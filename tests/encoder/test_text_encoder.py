@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +152,11 @@ def test_counts_add_up_over_calls() -> None:
     assert (total.texts, total.encoded, total.from_store, total.tokens) == (4, 2, 2, 2)
 
 
+@dataclass
 class AheadBackend(StubBackend):
     """Notes in which order it is asked to tokenise and to encode."""
 
-    def __post_init__(self) -> None:
-        self.calls: list[tuple[str, int]] = []
+    calls: list[tuple[str, int]] = field(default_factory=list)
 
     def tokenize_ahead(self, texts: Any, prompt: TaskPrompt, side: str, max_tokens: int) -> None:
         self.calls.append(("tokenize", len(texts)))
