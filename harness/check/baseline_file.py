@@ -22,8 +22,8 @@ from harness.store.atomic import write_bytes
 from harness.store.records import FileName, Scalar, Sha256, check_content, first_problem
 from harness.store.run_dir import canonical_sha256
 from harness.store.schema import SCHEMA_VERSION
-from harness.store.strict_json import parse_json, read_file
 from harness.store.stored_run import read_table
+from harness.store.strict_json import parse_json, read_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = "icl-harness-baseline"
 VERSION = 1
 MAX_BYTES = 1 << 30
+MAX_ROWS = 10_000
 _COLUMNS = ("configuration", "task_name", "task_type", "score", "result_key", "record", "items")
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -93,6 +94,8 @@ class _Metadata(BaseModel):
     version: Literal[1]
     source: Source
     history: Annotated[list[Entry], Field(min_length=1)]
+    content_sha256: Sha256
+    """Hash of the last entry, so that an edit of the last reason is found as well."""
 
 
 class Baseline:
@@ -177,10 +180,11 @@ def write_baseline(baseline: Baseline) -> int:
         "version": VERSION,
         "source": baseline.manifest,
         "history": [entry.model_dump() for entry in baseline.history],
+        "content_sha256": baseline.content_sha256,
     }
     schema = _schema().with_metadata({FORMAT: _canonical(metadata)})
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd", store_schema=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd", use_dictionary=False)
     write_bytes(baseline.path, sink.getvalue())
     return len(sink.getvalue())
 
@@ -202,7 +206,7 @@ def read_baseline(path: Path) -> Baseline:
         if column.type != field.type or column.null_count:
             raise ResultSchemaError(f"{path}: column {field.name!r} is not {field.type} without empty values.")
     rows = table.to_pylist()
-    _check_history(metadata.history, rows, path)
+    _check_history(metadata, rows, path)
     records, items = [], {}
     for row in rows:
         where = f"{path}: {row['configuration'][:80]}/{row['task_name'][:80]}"
@@ -222,9 +226,7 @@ def read_baseline(path: Path) -> Baseline:
         read_table(row["items"], f"{where}: items")
         records.append(record)
         items[key] = row["items"]
-    return Baseline(
-        path, manifest=metadata.source.model_dump(), records=records, items=items, history=metadata.history
-    )
+    return Baseline(path, manifest=metadata.source.model_dump(), records=records, items=items, history=metadata.history)
 
 
 def _schema() -> pa.Schema:
@@ -235,8 +237,7 @@ def _schema() -> pa.Schema:
 
 
 def _read(path: Path) -> pa.Table:
-    raw = read_file(path, limit=MAX_BYTES, follow=False)
-    return read_table(raw, str(path))
+    return read_table(read_file(path, limit=MAX_BYTES, follow=False), str(path), max_rows=MAX_ROWS)
 
 
 def _metadata(table: pa.Table, path: Path) -> _Metadata:
@@ -256,20 +257,22 @@ def _metadata(table: pa.Table, path: Path) -> _Metadata:
         raise ResultSchemaError(f"{path}: metadata: {first_problem(error)}. The file is damaged or foreign.") from error
 
 
-def _check_history(history: Sequence[Entry], rows: list[dict[str, Any]], path: Path) -> None:
+def _check_history(metadata: _Metadata, rows: list[dict[str, Any]], path: Path) -> None:
     parent = ""
-    for number, entry in enumerate(history, start=1):
+    for number, entry in enumerate(metadata.history, start=1):
         if entry.parent_sha256 != parent:
-            raise ResultSchemaError(
-                f"{path}: entry {number} of its history does not follow the one before: a reason, an author or a score "
-                "was altered. Take the file from version control."
-            )
+            raise _altered(path, f"entry {number} of its history does not follow the one before")
         parent = entry.sha256()
-    if history[-1].rows_sha256 != rows_sha256(rows):
-        raise ResultSchemaError(
-            f"{path}: its scores are not those of the last entry of its history. Baselines are written by "
-            "icl-harness baseline update alone; take the file from version control."
-        )
+    if metadata.content_sha256 != parent:
+        raise _altered(path, "the last entry of its history does not match its hash")
+    if metadata.history[-1].rows_sha256 != rows_sha256(rows):
+        raise _altered(path, "its scores are not those of the last entry of its history")
+
+
+def _altered(path: Path, what: str) -> ResultSchemaError:
+    return ResultSchemaError(
+        f"{path}: {what}. Only icl-harness baseline update writes baselines; take the file from version control."
+    )
 
 
 def _canonical(value: Any) -> str:

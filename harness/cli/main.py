@@ -23,6 +23,11 @@ VERBS = {
     "validate": ("harness.cli.validate", "validate_command", "Check registry files; every problem with file:line."),
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
+    "baseline": (
+        "harness.cli.baseline",
+        "baseline_group",
+        "Make, show and verify the scores that `check` compares with.",
+    ),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
     "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),
     "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),

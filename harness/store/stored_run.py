@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_ITEMS_BYTES = 1 << 31
+MAX_ROWS = 50_000_000
+"""Ten undersamplings of a classification of five million texts."""
 MANIFEST = "manifest.json"
 Key = tuple[str, str]
 """(configuration, task_name)"""
@@ -99,17 +101,25 @@ def read_run(path: Path) -> StoredRun:
     return StoredRun(path, manifest, tuple(records[key] for key in sorted(records)))
 
 
-def read_table(raw: bytes, where: str) -> pa.Table:
-    """Read a parquet file of per-item outcomes from its bytes.
+def read_table(raw: bytes, where: str, *, max_rows: int = MAX_ROWS) -> pa.Table:
+    """Read a parquet file from its bytes.
+
+    Args:
+        raw: the file.
+        where: what the message of an error begins with.
+        max_rows: greatest number of rows; a small file can claim billions.
 
     Raises:
-        ResultSchemaError: not parquet, or not readable to its end.
+        ResultSchemaError: not parquet, not readable to its end, or too large.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(raw))
+        file = pq.ParquetFile(io.BytesIO(raw))
+        if file.metadata.num_rows > max_rows:
+            raise ResultSchemaError(f"{where}: {file.metadata.num_rows:,} rows are more than {max_rows:,}; not read.")
+        table = file.read()
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
