@@ -28,6 +28,7 @@ VERBS = {
         "baseline_group",
         "Make, show and verify the scores that `check` compares with.",
     ),
+    "noise": ("harness.cli.noise", "noise_command", "Measure how far rounding moves scores, for `check`."),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
     "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),
     "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),
