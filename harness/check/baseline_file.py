@@ -226,6 +226,8 @@ def read_baseline(path: Path) -> Baseline:
         read_table(row["items"], f"{where}: items")
         records.append(record)
         items[key] = row["items"]
+    if not records:
+        raise ResultSchemaError(f"{path}: holds no result. Take the file from version control.")
     return Baseline(path, manifest=metadata.source.model_dump(), records=records, items=items, history=metadata.history)
 
 

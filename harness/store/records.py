@@ -88,6 +88,12 @@ class Identity(_Strict):
     protocol: Protocol
 
 
+class StrictRow(ScoreRow):
+    """A score of which no value is of another type than its own: the text "0.5" is no score."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class TaskRecord(_Strict):
     """The record of a finished task (docs/results.md)."""
 
@@ -96,7 +102,7 @@ class TaskRecord(_Strict):
     task_name: FileName
     identity: Identity
     result_key: Sha256
-    rows: Annotated[list[ScoreRow], Field(min_length=1)]
+    rows: Annotated[list[StrictRow], Field(min_length=1)]
     files: dict[str, Sha256]
     details: dict[str, Any]
 

@@ -38,13 +38,16 @@ def read_file(path: Path, *, limit: int, follow: bool = True) -> bytes:
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
-        with open(descriptor, "rb") as handle:  # noqa: PTH123 -- a handle of the descriptor
+        try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ResultSchemaError(f"{path}: not a regular file.")
             if status.st_size > limit:
                 raise ResultSchemaError(f"{path}: file is larger than {limit} bytes; not read.")
-            return handle.read()
+            with open(descriptor, "rb", closefd=False) as handle:
+                return handle.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow:
             raise ResultSchemaError(
