@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from harness.errors import ConfigError, ResultSchemaError
 from harness.store.run_dir import canonical_sha256, safe_name
 from harness.store.schema import SCHEMA_VERSION, ScoreRow
+from harness.store.strict_json import one_line
 
 MAX_NAME = 200
 _MARKUP = frozenset("<>&|`\\")
@@ -262,4 +263,4 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part)[:40] for part in problem["loc"])
     reason = problem["msg"].removeprefix("Value error, ")
-    return "".join(one if one.isprintable() else "?" for one in f"{place}: {reason}" if one)
+    return one_line(f"{place}: {reason}", 400)

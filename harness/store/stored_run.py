@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from harness.errors import ConfigError, IncompleteRunError, ResultSchemaError
 from harness.store.records import check_manifest, check_record
 from harness.store.run_dir import safe_name
-from harness.store.strict_json import read_file, read_json
+from harness.store.strict_json import one_line, read_file, read_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,7 +122,7 @@ def read_table(raw: bytes, where: str, *, max_rows: int = MAX_ROWS) -> pa.Table:
         table = file.read()
         table.validate(full=True)
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         raise ResultSchemaError(f"{where}: not a readable parquet file ({reason}). Run again.") from error
     return table
 

@@ -20,6 +20,12 @@ MAX_DEPTH = 32
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
 
 
+def one_line(text: str, limit: int = 200) -> str:
+    """Return another library's message as a part of a line: no breaks, no control characters, of limited length."""
+    text = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return text[:limit]
+
+
 def dump_json(value: Any) -> bytes:
     """Return strict, sorted, indented JSON; NaN and infinity become null."""
     return orjson.dumps(value, option=_OPTIONS) + b"\n"
@@ -80,7 +86,7 @@ def parse_json(raw: bytes, where: str) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise ResultSchemaError(f"{where}: not JSON ({error}). The file is damaged or foreign.") from error
+        raise ResultSchemaError(f"{where}: not JSON ({one_line(str(error))}). The file is damaged or foreign.") from error
     try:
         ours = dump_json(value) == raw
     except orjson.JSONEncodeError as error:  # deeper than the writer goes
