@@ -16,7 +16,7 @@ from harness.errors import ConfigError, ResultSchemaError
 from harness.registry.strict_yaml import MAX_FILE_BYTES, RegistryFileError, check_bytes, parse_yaml
 from harness.store.atomic import write_bytes
 from harness.store.records import FileName, ModelName, Name, first_problem
-from harness.store.strict_json import read_file
+from harness.store.strict_json import parse_json, read_file
 
 FORMAT = "icl-harness-tolerances"
 VERSION = 1
@@ -133,12 +133,9 @@ def read_tolerances(path: Path | None) -> Tolerances:
     if path is None:
         return Tolerances()
     if not path.exists() and not path.is_symlink():
-        raise ConfigError(f"{path}: no such tolerance file. Make it: icl-harness noise RUN RUN ... --tolerances {path}")
+        raise ConfigError(f"{path}: no such tolerance file. Make it: icl-harness noise RUN RUN ... --tolerance-file {path}")
     raw = read_file(path, limit=MAX_FILE_BYTES, follow=False)
-    try:
-        data = parse_yaml(check_bytes(raw, str(path)), str(path)).data
-    except RegistryFileError as error:
-        raise ResultSchemaError(str(error.problems[0])) from error
+    data = _parse(raw, path)
     version = data.get("version") if isinstance(data, dict) else None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ResultSchemaError(f"{path}: not a tolerance file ('format: {FORMAT}' is missing).")
@@ -153,6 +150,15 @@ def read_tolerances(path: Path | None) -> Tolerances:
     if twice:
         raise ResultSchemaError(f"{path}: {', '.join(twice)} stands there twice.")
     return Tolerances(measured)
+
+
+def _parse(raw: bytes, path: Path) -> Any:
+    if path.suffix == ".json":  # YAML 1.1 takes 1e-05 for a text
+        return parse_json(raw, str(path))
+    try:
+        return parse_yaml(check_bytes(raw, str(path)), str(path)).data
+    except RegistryFileError as error:
+        raise ResultSchemaError(str(error.problems[0])) from error
 
 
 def write_tolerances(path: Path, tolerances: Tolerances) -> None:

@@ -25,11 +25,11 @@ _PATH = click.Path(path_type=Path)
     "noise",
     epilog="""\b
 Examples
-  icl-harness noise --model embedded --benchmark mini --num-fewshot 0,3 --repeats 8 --tolerances tolerances.yaml
-  icl-harness noise results/runs/repeat-* --tolerances tolerances.yaml""",
+  icl-harness noise --model embedded --benchmark mini --num-fewshot 0,3 --repeats 8 --tolerance-file tolerances.yaml
+  icl-harness noise results/runs/repeat-* --tolerance-file tolerances.yaml""",
 )
 @click.argument("runs", nargs=-1, type=_PATH)
-@click.option("--tolerances", type=_PATH, help="File that the bounds are stored in; others that it holds stay.")
+@click.option("--tolerance-file", type=_PATH, help="File that the bounds are stored in; others that it holds stay.")
 @click.option("--repeats", type=click.IntRange(5, 1000), default=8, show_default=True, help="How often to run.")
 @click.option(
     "--keep", type=_PATH, help="Folder for the repeats; a temporary one otherwise. What is there is not run again."
@@ -50,7 +50,7 @@ Examples
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def noise_command(
     runs: tuple[Path, ...],
-    tolerances: Path | None,
+    tolerance_file: Path | None,
     repeats: int,
     keep: Path | None,
     as_json: bool,
@@ -73,18 +73,18 @@ def noise_command(
     if not runs and "model" not in named:
         raise ConfigError("give run directories, or what to repeat: --model M --benchmark B.")
     # A file that cannot be gone on with is told before hours of running.
-    old = read_tolerances(tolerances) if tolerances is not None and tolerances.exists() else Tolerances()
+    old = read_tolerances(tolerance_file) if tolerance_file is not None and tolerance_file.exists() else Tolerances()
     noise = measure_noise([read_run(path) for path in runs] if runs else _repeat(given, repeats, keep, quiet=quiet))
-    if tolerances is not None:
-        write_tolerances(tolerances, old.updated(noise.measured))
+    if tolerance_file is not None:
+        write_tolerances(tolerance_file, old.updated(noise.measured))
     if as_json:
         click.echo(json.dumps([one.model_dump() for one in noise.measured], indent=1))
     else:
         _print(noise)
     for warning in noise.warnings:
         click.echo(f"harness: {warning}", err=True)
-    if tolerances is not None and not as_json:
-        click.echo(f"\nWritten: {tolerances}")
+    if tolerance_file is not None and not as_json:
+        click.echo(f"\nWritten: {tolerance_file}")
     return EXIT_OK
 
 

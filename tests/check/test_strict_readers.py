@@ -160,13 +160,13 @@ def revalued(draw: st.DrawFn, value: Any) -> Any:
             holder = inner
             key = draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else list(range(len(holder)))))
         if key is None:
-            return draw(VALUES)
+            return copy.deepcopy(draw(VALUES))
         if draw(st.integers(0, 5)) == 0:
             del holder[key]
         elif isinstance(holder, dict) and draw(st.integers(0, 7)) == 0:
-            holder[draw(st.text(max_size=6))] = draw(VALUES)
+            holder[draw(st.text(max_size=6))] = copy.deepcopy(draw(VALUES))
         else:
-            holder[key] = draw(VALUES)
+            holder[key] = copy.deepcopy(draw(VALUES))
     return found
 
 
