@@ -3,7 +3,7 @@
 A batch plan decides how texts are padded and in which order a sum is taken; nothing else differs between the repeats.
 The bound of a task is a prediction interval for the difference of two further runs, from the spread `s` of `n` repeats:
 sqrt(2) x t x s, with the quantile t of Student's distribution with n - 1 degrees of freedom at which a run of 56 tasks
-alarms once in a hundred (Bonferroni). Few repeats cost a wide bound: 11 s for five, 7 s for ten, 5 s for very many.
+alarms once in a hundred (Bonferroni). Few repeats cost a wide bound: 19 s for five, 10 s for eight, 7 s for twenty, 5 s for very many.
 """
 
 from __future__ import annotations

@@ -76,6 +76,19 @@ def test_a_further_difference_of_normal_noise_leaves_the_bound_as_seldom_as_prom
     assert alarms <= 2 * FALSE_ALARMS / TASKS
 
 
+def test_the_multiples_are_those_that_the_page_names() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+    assert "19 *s* for five repeats, 10 *s* for eight, 7 *s* for twenty and 5 *s* for very many" in page
+    assert [round(bound_factor(count)) for count in (5, 8, 20, 10_000)] == [19, 10, 7, 5]
+
+
+def test_the_start_values_are_those_that_the_page_names() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+    for task_type, points in START_POINTS.items():
+        lines = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+        assert [line[1] for line in lines if task_type in line[0].split(", ")] == [f"{points:.2f}"]
+
+
 def test_the_configuration_with_the_most_noise_decides(tmp_path: Path) -> None:
     runs = repeats(tmp_path, configurations={"k0": 0, "k3": 3}, tasks=["MadeSTS"])
     for number, run in enumerate(runs):
