@@ -99,17 +99,20 @@ def _identity(half: str, name: str, value: Callable[[Any], Any]) -> Callable[[Pa
     return put
 
 
+def _main_score(record: Record) -> float:
+    return float(next(row for row in record["rows"] if row["is_main"])["score"])
+
+
 def _swapped(folder: Path, records: list[Record], place: int) -> None:
-    """Exchange the outcomes and scores of two tasks, as a mix-up of names would."""
+    """Exchange the scores of two tasks, as a mix-up of names would; the other is the one of the most different score."""
     first = records[place]
-    second = next(
-        one
-        for one in records
-        if one["configuration"] == first["configuration"] and one["task_name"] != first["task_name"]
+    second = max(
+        (one for one in records if one["configuration"] == first["configuration"]),
+        key=lambda one: abs(_main_score(one) - _main_score(first)),
     )
-    scores = [next(row for row in one["rows"] if row["is_main"])["score"] for one in (first, second)]
+    scores = _main_score(first), _main_score(second)
     for one, score in ((first, scores[1]), (second, scores[0])):
-        next(row for row in one["rows"] if row["is_main"])["score"] = min(max(score, 0.0), 1.0)
+        next(row for row in one["rows"] if row["is_main"])["score"] = max(score, 0.0)
         _rewrite(folder, one)
 
 
