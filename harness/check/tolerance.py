@@ -133,7 +133,9 @@ def read_tolerances(path: Path | None) -> Tolerances:
     if path is None:
         return Tolerances()
     if not path.exists() and not path.is_symlink():
-        raise ConfigError(f"{path}: no such tolerance file. Make it: icl-harness noise RUN RUN ... --tolerance-file {path}")
+        raise ConfigError(
+            f"{path}: no such tolerance file. Make it: icl-harness noise RUN RUN ... --tolerance-file {path}"
+        )
     raw = read_file(path, limit=MAX_FILE_BYTES, follow=False)
     data = _parse(raw, path)
     version = data.get("version") if isinstance(data, dict) else None

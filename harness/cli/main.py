@@ -23,6 +23,8 @@ VERBS = {
     "validate": ("harness.cli.validate", "validate_command", "Check registry files; every problem with file:line."),
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
+    "compare": ("harness.cli.compare", "compare_command", "Compare two runs task by task, with paired intervals."),
+    "check": ("harness.cli.check", "check_command", "Check a run against a baseline or outside scores; for CI."),
     "baseline": (
         "harness.cli.baseline",
         "baseline_group",

@@ -86,7 +86,9 @@ def parse_json(raw: bytes, where: str) -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise ResultSchemaError(f"{where}: not JSON ({one_line(str(error))}). The file is damaged or foreign.") from error
+        raise ResultSchemaError(
+            f"{where}: not JSON ({one_line(str(error))}). The file is damaged or foreign."
+        ) from error
     try:
         ours = dump_json(value) == raw
     except orjson.JSONEncodeError as error:  # deeper than the writer goes
