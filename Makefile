@@ -2,6 +2,7 @@
 # make test    all tests; short forms of the long campaigns included
 # make check   ruff, mypy --strict, import layers
 # make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
+# make gate    the mini benchmark against its stored baseline
 # make soak    the long fault and property campaigns
 # make bench   the encoder against its peers, side by side
 # make test-gpu  what needs a CUDA device: equality, out of memory, Mistral-7B's shape
@@ -11,12 +12,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared
 DEMO_DIR ?= results/runs/demo
+GATE_DIR ?= results/runs/gate
 STAMP := $(VENV)/.installed
 
 # The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
 INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
 
-.PHONY: demo test test-gpu check parity soak bench install clean format
+.PHONY: demo test test-gpu check gate parity soak bench install clean format
 
 install: $(STAMP)
 
@@ -42,6 +44,11 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gate: $(STAMP)
+	rm -rf $(GATE_DIR)
+	$(BIN)/icl-harness run --quiet --offline --no-cache --model embedded --benchmark mini --num-fewshot 0,3 --output-dir $(GATE_DIR)
+	$(BIN)/icl-harness check $(GATE_DIR) --baseline results/baselines/mini.parquet --tolerance-file results/baselines/mini-tolerances.yaml
 
 bench: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/run.py

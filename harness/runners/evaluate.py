@@ -62,6 +62,8 @@ def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, limit: i
             "model_name": text_encoder.source.model_name,
             "model_revision": text_encoder.source.revision,
             "prompt_fingerprint": choice.prompt.fingerprint,
+            "instruction_sha": canonical_sha256(choice.prompt.instruction),
+            "examples_sha": choice.examples_sha,
             "num_fewshot": choice.prompt.num_fewshot,
             "examples_set": choice.examples_set,
             "fewshot_seed": encoder.policy.fewshot_seed,
