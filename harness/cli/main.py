@@ -22,6 +22,7 @@ VERBS = {
     "list": ("harness.cli.list", "list_command", "List tasks, benchmarks, model profiles or reference scores."),
     "validate": ("harness.cli.validate", "validate_command", "Check registry files; every problem with file:line."),
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
+    "reproduce": ("harness.cli.reproduce", "reproduce_command", "Print or run the command that makes a run again."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
     "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),

@@ -75,10 +75,11 @@ def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     settings = load_config({key: (None if value == () else value) for key, value in flags.items()}, config)
     if isinstance(settings, Campaign):
         return _run_campaign(settings, quiet=quiet)
-    return _run(settings, quiet=quiet)
+    return run_settings(settings, quiet=quiet)
 
 
-def _run(settings: RunConfig, *, quiet: bool) -> int:
+def run_settings(settings: RunConfig, *, quiet: bool) -> int:
+    """Do one run, show what it does and its leaderboard; return the exit code."""
     from harness.cli.progress import RunDisplay
     from harness.report.files import write_leaderboard
     from harness.runners.run import RunHooks, execute

@@ -147,7 +147,11 @@ class TextEncoder:
         missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
-            self._encode_missing(_longest_first(missing), known, prompt, side, stats, where)
+            if len(set(keys)) > SLICE_TEXTS:
+                # The order of the slices depends on the texts of the call alone, so that what a killed process left to do
+                # is the rest of the same order, in the same batches, with the same rounding.
+                missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
+            self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
             np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
         )
@@ -186,12 +190,3 @@ class TextEncoder:
             known.update(zip(keys, vectors, strict=True))
             stats.truncated += truncated
             stats.empty += sum(not text.strip() for text in texts)
-
-
-def _longest_first(missing: dict[bytes, str]) -> dict[bytes, str]:
-    """Return the texts in the order in which they are encoded.
-
-    It depends on the texts alone. Vectors are stored from its beginning on, so that what a killed process left to do is the
-    rest of the same order, in the same batches, with the same rounding.
-    """
-    return dict(sorted(missing.items(), key=lambda item: (-len(item[1]), item[0])))

@@ -12,11 +12,13 @@ import pytest
 from harness.encoder import text_encoder
 from harness.encoder.load import EncoderOptions, load_text_encoder
 from harness.encoder.vectors import EmbeddingStore
-from harness.prompts.template import TaskPrompt
-from tests.encoder.stubs import prompt_with_examples
+from harness.prompts.template import TaskPrompt, build_prompt
+from tests.encoder.stubs import BGE, Pair
 from tests.models import WORDS
 
 pytestmark = pytest.mark.model
+
+EXAMPLES = (Pair("what is heat", "a form of energy"), Pair("river", "water"), Pair("doctor", "a school"))
 
 
 class Killed(Exception):
@@ -54,7 +56,7 @@ def test_vectors_after_a_kill_equal_those_of_an_undisturbed_process_bit_for_bit(
     tmp_path: Path, model_dirs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, killed_after: int
 ) -> None:
     monkeypatch.setattr(text_encoder, "SLICE_TEXTS", 10)
-    texts, prompt = make_texts(75), prompt_with_examples(3)
+    texts, prompt = make_texts(75), build_prompt(BGE.prompt_template, "Find what is meant.", EXAMPLES)
     calls = [texts[:7], texts[:48], texts[40:]]  # calls share texts, as tasks do
     model = model_dirs["bytes"]
     whole = encode(model, EmbeddingStore(tmp_path / "whole", shard_texts=20), calls, prompt)
