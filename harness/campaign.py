@@ -1,6 +1,6 @@
 """A campaign: many runs from one settings file (models x benchmarks x examples per query x example sets x seeds).
 
-A settings file is a campaign if it has the key `models` or `benchmarks`, or a list under `examples`. Every model with every
+A settings file is a campaign if it has the key `models`, or a list under `examples`. Every model with every
 example set is a run directory of its own; benchmarks, numbers of examples and seeds are rows inside it.
 """
 
@@ -57,7 +57,7 @@ def load_config(flags: dict[str, Any], config_file: Path | None = None) -> RunCo
 
 def is_campaign(values: dict[str, Any]) -> bool:
     """Whether a file's settings are those of a campaign and not of one run."""
-    return "models" in values or "benchmarks" in values or isinstance(values.get("examples"), list)
+    return "models" in values or isinstance(values.get("examples"), list)
 
 
 def expand(file: SettingsFile, flags: dict[str, Any]) -> Campaign:

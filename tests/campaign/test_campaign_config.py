@@ -24,9 +24,11 @@ def campaign(tmp_path: Path, text: str, **flags: Any) -> Campaign:
     return loaded
 
 
-def problems(tmp_path: Path, text: str, **flags: Any) -> list[str]:
+def problems(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "nightly.yaml"
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        campaign(tmp_path, text, **flags)
+        load_config({}, path)
     return [line.removeprefix(f"{tmp_path / 'nightly.yaml'}:") for line in str(caught.value).splitlines()]
 
 
@@ -125,7 +127,7 @@ batch_token: 12
     [
         ("models: []\n", "1: models: a list with at least one model is expected."),
         ("models: embedded\n", "1: models: a list with at least one model is expected."),
-        ("benchmarks: [mini]\n", "1: models: a list with at least one model is expected."),
+        ("model: a/b\nbenchmarks: [mini]\n", "2: 'benchmarks' is no setting. Did you mean 'benchmark'?"),
         ("model: a/b\nmodels: [a/b]\n", "1: 'model' and 'models' exclude each other: put it into the list."),
         ("models: [a/b]\nlimit: 0\n", "2: --limit 0: Input should be greater than or equal to 1."),
         ("models: [a/b]\nlimit: 1\nlimit: 2\n", "3: key 'limit' occurs twice."),

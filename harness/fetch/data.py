@@ -1,0 +1,119 @@
+"""The data of a task at its pinned revision: downloaded, verified, and prepared as `run --offline` reads it.
+
+Which files a task needs is known to mteb and `datasets` alone. The task is therefore loaded once, and every file that the
+libraries ask for on the way is fetched by `Downloader`, so that it is resumed and verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, DatasetUnavailableError, HarnessError
+from harness.fetch.download import Downloader
+from harness.fetch.failures import TemporaryFailure, meaning_of
+from harness.runners.tasks import TaskUnit, make_task
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch_data(unit: TaskUnit, downloader: Downloader) -> str:
+    """Download and prepare the data of a task; return the revision.
+
+    Raises:
+        DatasetUnavailableError: not complete; the same command goes on.
+        ConfigError: refused, or no such data set or revision.
+    """
+    repo, revision = source_of(unit)
+    downloader.retrier(lambda: _prepare(unit, downloader, f"data set {repo!r}"))
+    prepared = prepared_folders(repo, revision)
+    if not prepared:
+        raise DatasetUnavailableError(
+            f"task {unit.name!r}: {repo} was loaded, but not at its revision {revision[:12]}. Remove {_dataset_folder(repo)} "
+            "and fetch again."
+        )
+    for folder in prepared:
+        # Offline, `datasets` takes the newest prepared folder, whatever its revision.
+        os.utime(folder)
+        os.utime(folder / "dataset_info.json")
+    return revision
+
+
+def source_of(unit: TaskUnit) -> tuple[str, str]:
+    """Return repository and revision of a task's data.
+
+    Raises:
+        ConfigError: the task has no data on the hub, or no fixed revision.
+    """
+    if unit.entry is not None and unit.entry.dataset is not None:
+        return unit.entry.dataset.path, unit.entry.dataset.revision
+    dataset: dict[str, Any] = dict(make_task(unit).metadata.dataset)
+    repo, revision = dataset.get("path"), dataset.get("revision")
+    if not repo or not revision:
+        raise ConfigError(f"task {unit.name!r} has no data set with a revision on the hub. Give its data with --data-dir.")
+    return str(repo), str(revision)
+
+
+def _prepare(unit: TaskUnit, downloader: Downloader, what: str) -> None:
+    failures: list[HarnessError] = []
+    try:
+        with _files_through(downloader, failures):
+            make_task(unit).load_data()
+    except Exception as error:
+        if failures:
+            raise failures[0] from error
+        meaning = meaning_of(error, what)
+        if meaning is not None:
+            raise meaning from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise DatasetUnavailableError(f"task {unit.name!r}: {what} cannot be prepared: {reason}") from error
+    if failures:  # the libraries made do with an older copy
+        raise failures[0]
+
+
+@contextlib.contextmanager
+def _files_through(downloader: Downloader, failures: list[HarnessError]) -> Iterator[None]:
+    """Have every file of a data set that a library asks huggingface_hub for fetched by the downloader."""
+    from huggingface_hub import HfApi
+
+    original: Callable[..., Any] = HfApi.hf_hub_download
+
+    def fetched(self: Any, repo_id: str, filename: str, **options: Any) -> Any:
+        revision = str(options.get("revision") or "")
+        if options.get("repo_type") != "dataset" or not _COMMIT.fullmatch(revision) or options.get("subfolder"):
+            return original(self, repo_id, filename, **options)
+        try:
+            return str(downloader.fetch("dataset", repo_id, filename, revision))
+        except HarnessError as error:
+            # README.md and the like may be missing; the libraries know what to do then.
+            if "EntryNotFoundError" in type(error.__cause__).__name__ and error.__cause__ is not None:
+                raise error.__cause__ from None
+            failures.append(error)
+            raise
+
+    HfApi.hf_hub_download = fetched
+    try:
+        yield
+    finally:
+        HfApi.hf_hub_download = original
+
+
+def _dataset_folder(repo: str) -> Path:
+    import datasets.config
+    from datasets.naming import camelcase_to_snakecase
+
+    owner, _, name = repo.rpartition("/")
+    folder = f"{owner}___{camelcase_to_snakecase(name)}" if owner else camelcase_to_snakecase(name)
+    return Path(datasets.config.HF_DATASETS_CACHE) / folder
+
+
+def prepared_folders(repo: str, revision: str) -> list[Path]:
+    """Return the folders in which `datasets` keeps a data set as prepared at a revision (config/version/revision)."""
+    return [path.parent for path in _dataset_folder(repo).glob(f"*/*/{revision}/dataset_info.json")]
+
+
+__all__ = ["TemporaryFailure", "fetch_data", "prepared_folders", "source_of"]
