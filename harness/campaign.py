@@ -102,7 +102,9 @@ def _shared_settings(file: SettingsFile, flags: dict[str, Any], problems: list[s
     shared = {key: value for key, value in values.items() if key in _SHARED_KEYS}
     if "benchmarks" in shared:
         if "benchmark" in shared:
-            problems.append(f"{file.where('benchmark')}: 'benchmark' and 'benchmarks' are one setting: give one of them.")
+            problems.append(
+                f"{file.where('benchmark')}: 'benchmark' and 'benchmarks' are one setting: give one of them."
+            )
         shared["benchmark"] = shared.pop("benchmarks")
     shared.pop("models", None)
     if "output_dir" in flags:

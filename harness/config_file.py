@@ -88,9 +88,8 @@ def _plain(mapping: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     for key, value in mapping.items():
         name = str(key).replace("-", "_")
         names[name] = str(key)
-        if isinstance(value, list):
-            value = [_plain(item, names) if isinstance(item, dict) else item for item in value]
-        plain[name] = value
+        is_list = isinstance(value, list)
+        plain[name] = [_plain(one, names) if isinstance(one, dict) else one for one in value] if is_list else value
     return plain
 
 

@@ -33,9 +33,15 @@ Examples
 @click.option("--data-dir", type=_PATH, help="Folder with local data; its tasks are not fetched.")
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
 @click.option("--dry-run", is_flag=True, help="Show what would be fetched, and what is there.")
-@click.option("--attempts", type=click.IntRange(1), default=6, show_default=True, help="Per request, the first included.")
-@click.option("--wait", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before the second attempt.")
-@click.option("--timeout", type=click.IntRange(1), default=30, show_default=True, help="Seconds without an answer or data.")
+@click.option(
+    "--attempts", type=click.IntRange(1), default=6, show_default=True, help="Per request, the first included."
+)
+@click.option(
+    "--wait", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before the second attempt."
+)
+@click.option(
+    "--timeout", type=click.IntRange(1), default=30, show_default=True, help="Seconds without an answer or data."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Only the closing lines.")
 def fetch_command(
     models: tuple[str, ...],

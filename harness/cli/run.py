@@ -58,7 +58,9 @@ Examples
 @click.option(
     "--no-cache", is_flag=True, default=None, help="Neither use nor fill the store of vectors (icl-harness cache)."
 )
-@click.option("--config", type=_PATH, help="YAML file with these settings, or a campaign (docs/campaigns.md); flags win.")
+@click.option(
+    "--config", type=_PATH, help="YAML file with these settings, or a campaign (docs/campaigns.md); flags win."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard, only the closing lines.")
 def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     """Evaluate a model on benchmarks or tasks, at one or several numbers of few-shot examples.

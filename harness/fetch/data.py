@@ -10,12 +10,12 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, DatasetUnavailableError, HarnessError
 from harness.fetch.download import Downloader
-from harness.fetch.failures import TemporaryFailure, meaning_of
+from harness.fetch.failures import meaning_of
+from harness.runners.hub_cache import dataset_folder, prepared_folders
 from harness.runners.tasks import TaskUnit, make_task
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -33,13 +33,12 @@ def fetch_data(unit: TaskUnit, downloader: Downloader) -> str:
     prepared = prepared_folders(repo, revision)
     if not prepared:
         raise DatasetUnavailableError(
-            f"task {unit.name!r}: {repo} was loaded, but not at its revision {revision[:12]}. Remove {_dataset_folder(repo)} "
+            f"task {unit.name!r}: {repo} was loaded, but not at its revision {revision[:12]}. Remove {dataset_folder(repo)} "
             "and fetch again."
         )
     for folder in prepared:
         # Offline, `datasets` takes the newest prepared folder, whatever its revision.
         os.utime(folder)
-        os.utime(folder / "dataset_info.json")
     return revision
 
 
@@ -54,7 +53,9 @@ def source_of(unit: TaskUnit) -> tuple[str, str]:
     dataset: dict[str, Any] = dict(make_task(unit).metadata.dataset)
     repo, revision = dataset.get("path"), dataset.get("revision")
     if not repo or not revision:
-        raise ConfigError(f"task {unit.name!r} has no data set with a revision on the hub. Give its data with --data-dir.")
+        raise ConfigError(
+            f"task {unit.name!r} has no data set with a revision on the hub. Give its data with --data-dir."
+        )
     return str(repo), str(revision)
 
 
@@ -100,20 +101,3 @@ def _files_through(downloader: Downloader, failures: list[HarnessError]) -> Iter
         yield
     finally:
         HfApi.hf_hub_download = original
-
-
-def _dataset_folder(repo: str) -> Path:
-    import datasets.config
-    from datasets.naming import camelcase_to_snakecase
-
-    owner, _, name = repo.rpartition("/")
-    folder = f"{owner}___{camelcase_to_snakecase(name)}" if owner else camelcase_to_snakecase(name)
-    return Path(datasets.config.HF_DATASETS_CACHE) / folder
-
-
-def prepared_folders(repo: str, revision: str) -> list[Path]:
-    """Return the folders in which `datasets` keeps a data set as prepared at a revision (config/version/revision)."""
-    return [path.parent for path in _dataset_folder(repo).glob(f"*/*/{revision}/dataset_info.json")]
-
-
-__all__ = ["TemporaryFailure", "fetch_data", "prepared_folders", "source_of"]

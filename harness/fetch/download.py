@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import StorageError
-from harness.fetch.failures import TemporaryFailure, meaning_of
+from harness.fetch.failures import TemporaryError, meaning_of
 from harness.fetch.retry import Retrier
 from harness.fetch.verify import content_problem, safetensors_problem
 
 Kind = Literal["model", "dataset"]
 PART_SUFFIX = ".fetch-part"
+PIECE_BYTES = 256 << 10
+"""What is written at once; the most that a cut or a kill loses."""
 SPARE_BYTES = 64 << 20
 """Free space that a download leaves: state, locks and small files must still fit."""
 
@@ -85,7 +87,7 @@ class Downloader:
             url = hf_hub_url(repo, file, repo_type=kind, revision=commit)
             found = get_hf_file_metadata(url, timeout=self.timeout_seconds)
             if not found.etag or "/" in found.etag or found.etag.startswith("."):
-                raise TemporaryFailure(f"{what}, file {file!r}: the hub names no content hash")
+                raise TemporaryError(f"{what}, file {file!r}: the hub names no content hash")
             return found.etag, found.size
 
     def _bring(self, kind: Kind, repo: str, file: str, commit: str, blob: Path, size: int | None, what: str) -> None:
@@ -98,7 +100,7 @@ class Downloader:
             problem = safetensors_problem(blob)
         if problem is not None:
             blob.unlink()
-            raise TemporaryFailure(f"{what}, file {file!r}: {problem}")
+            raise TemporaryError(f"{what}, file {file!r}: {problem}")
         self.checked.add(blob.name)
 
     def _download(self, kind: Kind, repo: str, file: str, commit: str, blob: Path, size: int | None, what: str) -> None:
@@ -116,7 +118,11 @@ class Downloader:
         self.progress(file, have, size or 0)
         if size is None or have < size or size == 0:
             report = partial(self.progress, file)
-            with part.open("ab") as handle, translated(f"{what}, file {file!r}", drop=part), watched(part, size or 0, report):
+            with (
+                part.open("ab") as handle,
+                translated(f"{what}, file {file!r}", drop=part),
+                watched(part, size or 0, report),
+            ):
                 try:
                     http_get(
                         hf_hub_url(repo, file, repo_type=kind, revision=commit),
@@ -126,6 +132,13 @@ class Downloader:
                         expected_size=size,
                         _nb_retries=0,  # the policy of this program decides
                     )
+                except Exception as error:
+                    handle.flush()
+                    meaning = meaning_of(error, f"{what}, file {file!r}")
+                    if isinstance(meaning, TemporaryError) and part.stat().st_size >= have + PIECE_BYTES:
+                        meaning.got_on = True
+                        raise meaning from error
+                    raise
                 finally:
                     handle.flush()
                     self.downloaded_bytes += max(0, part.stat().st_size - have)
@@ -133,7 +146,7 @@ class Downloader:
         problem = content_problem(part, size=size, etag=blob.name)
         if problem is not None:
             part.unlink()
-            raise TemporaryFailure(f"{what}, file {file!r}: {problem}")
+            raise TemporaryError(f"{what}, file {file!r}: {problem}")
         part.replace(blob)
 
     def _point(self, kind: Kind, repo: str, file: str, commit: str, what: str) -> None:
@@ -165,7 +178,7 @@ def watched(part: Path, total_bytes: int, report: Callable[[int, int], object]) 
 
 @contextlib.contextmanager
 def translated(what: str, drop: Path | None = None) -> Iterator[None]:
-    """Turn what the hub's libraries raise into a HarnessError or a TemporaryFailure.
+    """Turn what the hub's libraries raise into a HarnessError or a TemporaryError.
 
     Args:
         what: the thing asked for.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.errors import EXIT_OK, HarnessError
-from harness.fetch.data import prepared_folders, source_of
+from harness.fetch.data import source_of
 from harness.fetch.download import Downloader, gigabytes
 from harness.fetch.fetch import FetchSummary, ModelWish, _left
 from harness.fetch.model import list_model
 from harness.fetch.state import FetchState
+from harness.runners.hub_cache import prepared_folders
 from harness.runners.tasks import TaskUnit
 
 
@@ -30,7 +31,9 @@ def describe(
         left = _left(wish.name, listing)
         total += left
         size = sum(listing.sizes.values())
-        lines.append(f"{wish.key}: commit {listing.commit}, {len(listing.sizes)} files, {gigabytes(size)}, {_to_do(left)}")
+        lines.append(
+            f"{wish.key}: commit {listing.commit}, {len(listing.sizes)} files, {gigabytes(size)}, {_to_do(left)}"
+        )
     for unit in units:
         try:
             repo, revision = source_of(unit)

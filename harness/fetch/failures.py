@@ -21,16 +21,18 @@ _NETWORK = frozenset(
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
 
 
-class TemporaryFailure(Exception):
+class TemporaryError(Exception):
     """One attempt failed in a way that another may not."""
 
     def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
         """Keep the message and how long the hub asks to wait."""
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.got_on = False
+        """Whether the attempt brought a piece that is kept; attempts are then counted anew."""
 
 
-def meaning_of(error: BaseException, what: str) -> HarnessError | TemporaryFailure | None:
+def meaning_of(error: BaseException, what: str) -> HarnessError | TemporaryError | None:
     """Return an exception's meaning for the user, or None if it comes from neither the hub, the network nor the disk.
 
     Args:
@@ -38,10 +40,12 @@ def meaning_of(error: BaseException, what: str) -> HarnessError | TemporaryFailu
         what: the thing that was asked for, for the message (`model 'org/name'`).
     """
     for one in _chain(error):
-        if isinstance(one, (HarnessError, TemporaryFailure)):
+        if isinstance(one, (HarnessError, TemporaryError)):
             return one
         if isinstance(one, OSError) and one.errno in _DISK:
-            return StorageError(f"{one.filename or 'the cache'}: cannot be written: {one.strerror}. What is there is kept.")
+            return StorageError(
+                f"{one.filename or 'the cache'}: cannot be written: {one.strerror}. What is there is kept."
+            )
     for one in _chain(error):
         status = _status(one)
         name = type(one).__name__
@@ -60,13 +64,13 @@ def meaning_of(error: BaseException, what: str) -> HarnessError | TemporaryFailu
         if status == 404:
             return ConfigError(f"{what}: a file that it should have is not on the hub (404).")
         if status in _AGAIN:
-            return TemporaryFailure(f"{what}: the hub answered {status}", _retry_after(one))
+            return TemporaryError(f"{what}: the hub answered {status}", _retry_after(one))
         return ConfigError(f"{what}: the hub answered {status}.")
     for one in _chain(error):
         if type(one).__name__ in _NETWORK or isinstance(one, (ConnectionError, TimeoutError)):
-            return TemporaryFailure(f"{what}: {_short(one)}")
+            return TemporaryError(f"{what}: {_short(one)}")
         if isinstance(one, OSError) and "onsistency check failed" in str(one):
-            return TemporaryFailure(f"{what}: the download was cut")
+            return TemporaryError(f"{what}: the download was cut")
     return None
 
 

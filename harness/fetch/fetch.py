@@ -19,10 +19,11 @@ from harness.errors import (
     RunLockedError,
     StorageError,
 )
-from harness.fetch.data import fetch_data, prepared_folders, source_of
+from harness.fetch.data import fetch_data, source_of
 from harness.fetch.download import Downloader, gigabytes, hub_cache, repo_folder
 from harness.fetch.model import Listing, fetch_model, list_model
 from harness.fetch.state import FetchState, ItemState
+from harness.runners.hub_cache import prepared_folders
 from harness.runners.tasks import TaskUnit
 
 
@@ -96,7 +97,9 @@ def fetch_all(
     for number, wish in enumerate(models, start=1):
         listing = listings[wish]
         if listing is not None:
-            _item(f"[{number}/{total}]", wish.key, downloader, state, summary, say, _model_work(wish, listing, downloader))
+            _item(
+                f"[{number}/{total}]", wish.key, downloader, state, summary, say, _model_work(wish, listing, downloader)
+            )
     for number, unit in enumerate(units, start=len(models) + 1):
         title = f"[{number}/{total}]"
         try:
@@ -198,5 +201,7 @@ def _item(
 def _failed(error: HarnessError) -> ItemState:
     from harness.store.provenance import redact
 
-    status = "temporary" if error.exit_code == EXIT_TEMPORARY else "refused"
-    return ItemState(status, message=redact(str(error)))
+    return ItemState(
+        "temporary" if error.exit_code == EXIT_TEMPORARY else "refused",
+        message=redact(str(error)),
+    )

@@ -34,7 +34,7 @@ def list_model(name: str, revision: str | None, timeout_seconds: float) -> Listi
     """Ask the hub for a model's commit and files.
 
     Raises:
-        TemporaryFailure: try again.
+        TemporaryError: try again.
         ConfigError: refused, or no such model or revision.
     """
     from huggingface_hub import HfApi

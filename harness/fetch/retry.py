@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.errors import DatasetUnavailableError
-from harness.fetch.failures import TemporaryFailure
+from harness.fetch.failures import TemporaryError
 
 Result = TypeVar("Result")
 
@@ -30,7 +30,9 @@ class RetryPolicy:
     def wait_seconds(self, failures: int, asked_seconds: float | None, rng: random.Random) -> float:
         """Return how long to wait after so many failures (at least 1)."""
         # The factor spreads the clients that failed at the same moment (full range of half to one and a half).
-        own = min(self.longest_wait_seconds, self.first_wait_seconds * 2.0 ** min(failures - 1, 32)) * rng.uniform(0.5, 1.5)
+        own = min(self.longest_wait_seconds, self.first_wait_seconds * 2.0 ** min(failures - 1, 32)) * rng.uniform(
+            0.5, 1.5
+        )
         return own if asked_seconds is None else max(asked_seconds, own)
 
 
@@ -47,15 +49,16 @@ class Retrier:
         """Return what `attempt` returns.
 
         Raises:
-            DatasetUnavailableError: it raised TemporaryFailure too often, or the hub asks for too long a wait.
+            DatasetUnavailableError: it raised TemporaryError too often, or the hub asks for too long a wait.
             HarnessError: whatever else it raises ends it at once.
         """
         failures = 0
         while True:
             try:
                 return attempt()
-            except TemporaryFailure as failure:
-                failures += 1
+            except TemporaryError as failure:
+                # Bounded all the same: a file has only so many pieces.
+                failures = 1 if failure.got_on else failures + 1
                 if failures >= self.policy.attempts:
                     raise DatasetUnavailableError(f"{failure} (tried {failures} times)") from failure
                 asked = failure.retry_after_seconds

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from harness.campaign import CAMPAIGN_FILE, Campaign
 from harness.config import RunConfig
-from harness.errors import EXIT_CORRUPT, EXIT_INCOMPLETE, EXIT_OK, EXIT_TEMPORARY, ConfigError, HarnessError, StorageError
+from harness.errors import (
+    EXIT_CORRUPT,
+    EXIT_INCOMPLETE,
+    EXIT_OK,
+    EXIT_TEMPORARY,
+    ConfigError,
+    HarnessError,
+    StorageError,
+)
 from harness.runners.run import RunHooks, RunSummary, execute, plan_run
 from harness.store import atomic
 from harness.store.run_dir import RunDir

@@ -113,9 +113,9 @@ def commands(run: RecordedRun, registry: Registry, *, output_dir: Path | None = 
     for configuration, names in left.items():
         groups.setdefault(tuple(sorted(names)), []).append(configuration)
     further = []
-    for names, configurations in groups.items():
+    for tasks, configurations in groups.items():
         for seeds, shots in _shots_and_seeds(configurations):
-            update = {"benchmark": (), "tasks": names, "num_fewshot": shots, "fewshot_seed": seeds}
+            update = {"benchmark": (), "tasks": tasks, "num_fewshot": shots, "fewshot_seed": seeds}
             further.append(base.model_copy(update=update))
     elsewhere = run.tasks and not any((task.configuration, task.task_name) in covered for task in run.tasks)
     return further if elsewhere else [base, *further]
@@ -216,7 +216,10 @@ class Comparison:
         """Return what to tell."""
         total = self.equal + len(self.other_key) + len(self.missing)
         shown = [f"{self.equal} of {total} results have the key that they had."]
-        for names, what in ((self.other_key, "Another key (something of the identity differs)"), (self.missing, "Missing")):
+        for names, what in (
+            (self.other_key, "Another key (something of the identity differs)"),
+            (self.missing, "Missing"),
+        ):
             if names:
                 shown.append(f"{what}: {', '.join(names)}")
         if self.largest_difference is not None:

@@ -169,7 +169,9 @@ def test_names_nobody_knows_are_told_with_their_lines_before_anything_is_written
     assert "Did you mean 'mini'?" in lines[1]
 
 
-texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(lambda text: text.strip())
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(
+    lambda text: text.strip()
+)
 settings = st.fixed_dictionaries(
     {"model": texts},
     optional={

@@ -46,9 +46,7 @@ def make_texts(count: int) -> list[str]:
 def encode(model: Path, store: EmbeddingStore, calls: list[list[str]], prompt: TaskPrompt) -> np.ndarray:
     encoder = load_text_encoder(str(model), EncoderOptions(profile="bge-en-icl", device="cpu", batch_tokens=64))
     encoder.store = store
-    return np.concatenate(
-        [encoder.encode(texts, prompt, "query", normalize=False, where="test")[0] for texts in calls]
-    )
+    return np.concatenate([encoder.encode(texts, prompt, "query", normalize=False, where="test")[0] for texts in calls])
 
 
 @pytest.mark.parametrize("killed_after", range(1, 9))

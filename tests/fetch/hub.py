@@ -66,6 +66,8 @@ class Hub:
     repos: list[Repo]
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+    """Range headers, in order."""
     url: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -233,6 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         asked = self.headers.get("Range", "")
         if asked.startswith("bytes="):
+            self.hub.ranges.append(asked)
             start = int(asked.removeprefix("bytes=").split("-")[0])
             if start >= len(content):
                 return self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, DatasetUnavailableError, StorageError
-from harness.fetch.failures import TemporaryFailure, meaning_of
+from harness.fetch.failures import TemporaryError, meaning_of
 from harness.fetch.retry import Retrier, RetryPolicy
 from harness.fetch.state import FetchState, ItemState
 from harness.fetch.verify import content_problem, missing_model_files, safetensors_problem
@@ -40,9 +40,7 @@ def test_wait_is_bounded_and_never_shorter_than_the_hub_asks(
 
 def test_waits_grow_exponentially_and_differ_between_clients() -> None:
     policy = RetryPolicy(first_wait_seconds=1.0, longest_wait_seconds=1000.0)
-    means = [
-        sum(policy.wait_seconds(n, None, random.Random(seed)) for seed in range(400)) / 400 for n in range(1, 6)
-    ]
+    means = [sum(policy.wait_seconds(n, None, random.Random(seed)) for seed in range(400)) / 400 for n in range(1, 6)]
 
     assert means == pytest.approx([1, 2, 4, 8, 16], rel=0.1)
     assert policy.wait_seconds(1, None, random.Random(1)) != policy.wait_seconds(1, None, random.Random(2))
@@ -55,7 +53,7 @@ def test_attempts_are_counted_exactly(failures: int, attempts: int) -> None:
     def attempt() -> str:
         calls.append(1)
         if len(calls) <= failures:
-            raise TemporaryFailure("x: y")
+            raise TemporaryError("x: y")
         return "there"
 
     retrier = Retrier(RetryPolicy(attempts=attempts), waits.append, lambda _: None)
@@ -144,7 +142,7 @@ def answered(status: int, *, name: str = "HfHubHTTPError", retry_after: str = ""
 def test_statuses_that_pass_are_tried_again(status: int) -> None:
     meaning = meaning_of(answered(status, retry_after="7"), "model 'a/b'")
 
-    assert isinstance(meaning, TemporaryFailure)
+    assert isinstance(meaning, TemporaryError)
     assert meaning.retry_after_seconds == 7
 
 
@@ -160,8 +158,8 @@ def test_causes_are_looked_through_and_foreign_errors_have_no_meaning() -> None:
         outer.__cause__.__context__ = cause
         return outer
 
-    assert isinstance(meaning_of(wrapped(answered(503)), "x"), TemporaryFailure)
-    assert isinstance(meaning_of(wrapped(ConnectionResetError("reset")), "x"), TemporaryFailure)
+    assert isinstance(meaning_of(wrapped(answered(503)), "x"), TemporaryError)
+    assert isinstance(meaning_of(wrapped(ConnectionResetError("reset")), "x"), TemporaryError)
     assert isinstance(meaning_of(wrapped(OSError(errno.ENOSPC, "No space left", "f")), "x"), StorageError)
     assert meaning_of(wrapped(ZeroDivisionError()), "x") is None
 

@@ -66,7 +66,9 @@ def repositories(model: Path) -> list[Repo]:
     return found
 
 
-def test_run_works_offline_after_fetch_also_when_downloads_were_cut(tmp_path: Path, model_dirs: dict[str, Path]) -> None:
+def test_run_works_offline_after_fetch_also_when_downloads_were_cut(
+    tmp_path: Path, model_dirs: dict[str, Path]
+) -> None:
     with serving(*repositories(model_dirs["bytes"])) as hub:
         hub.faults += [
             Fault("cut", "corpus.jsonl", method="GET", times=2),
@@ -143,3 +145,28 @@ def test_run_loads_a_hub_model_at_the_revision_that_is_asked_for(tmp_path: Path,
     assert (manifest["model"]["model_name"], manifest["model"]["model_revision"]) == (MODEL, COMMIT)
     assert wrong.returncode == 2, wrong.stderr
     assert "v9" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_offline_run_reads_the_pinned_revision_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    import datasets.config
+    import mteb
+
+    from harness.errors import DatasetUnavailableError
+    from harness.runners.hub_cache import take_pinned_revision
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    task = mteb.get_task("STS16")
+    pinned = str(task.metadata.dataset["revision"])
+    folders = {name: tmp_path / "mteb___sts16-sts" / "default" / "0.0.0" / name for name in (pinned, "e" * 40)}
+    folders["e" * 40].mkdir(parents=True)
+    with pytest.raises(DatasetUnavailableError, match=f"at revision {'e' * 40}, not at {pinned}.* fetch --tasks STS16"):
+        take_pinned_revision(task)
+    folders[pinned].mkdir()
+    (folders[pinned] / "dataset_info.json").write_text("{}")
+    os.utime(folders[pinned], (1, 1))
+
+    take_pinned_revision(task)
+
+    assert folders[pinned].stat().st_mtime > folders["e" * 40].stat().st_mtime

@@ -116,7 +116,9 @@ def test_reproduced_run_has_the_keys_and_scores_of_the_first(
 
 def test_printed_output_is_a_script_that_holds_every_result_of_a_grown_directory(toy: dict[str, Any]) -> None:
     execute(build_config({**toy, "num_fewshot": "1", "tasks": "ToySTS", "benchmark": None}))
-    execute(build_config({**toy, "num_fewshot": "0,all", "fewshot_seed": "7", "tasks": "ToyRetrieval", "benchmark": None}))
+    execute(
+        build_config({**toy, "num_fewshot": "0,all", "fewshot_seed": "7", "tasks": "ToyRetrieval", "benchmark": None})
+    )
     recorded = read_run(toy["output_dir"])
 
     again = commands(recorded, Registry.load(toy["registry_dir"]), output_dir=toy["output_dir"].with_name("again"))
