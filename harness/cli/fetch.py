@@ -78,6 +78,7 @@ def _prepare_libraries(timeout: int) -> None:
         ("HF_DATASETS_DISABLE_PROGRESS_BARS", "1"),
         ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
         ("HF_HUB_DISABLE_TELEMETRY", "1"),
+        ("HF_HUB_VERBOSITY", "error"),  # failures are told once, by this program
         ("TQDM_DISABLE", "1"),
     ):
         os.environ.setdefault(name, value)

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import ConfigError, DatasetUnavailableError, HarnessError
 from harness.fetch.download import Downloader
-from harness.fetch.failures import meaning_of
+from harness.fetch.failures import TemporaryError, meaning_of
 from harness.runners.hub_cache import dataset_folder, prepared_folders
 from harness.runners.tasks import TaskUnit, make_task
 
@@ -70,8 +70,10 @@ def _prepare(unit: TaskUnit, downloader: Downloader, what: str) -> None:
         meaning = meaning_of(error, what)
         if meaning is not None:
             raise meaning from error
+        # The libraries read the beginning of some files past the downloader, unverified: what looks like damage may be a
+        # piece that was cut, so that another attempt is worth it.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise DatasetUnavailableError(f"task {unit.name!r}: {what} cannot be prepared: {reason}") from error
+        raise TemporaryError(f"task {unit.name!r}: {what} cannot be prepared: {reason}") from error
     if failures:  # the libraries made do with an older copy
         raise failures[0]
 

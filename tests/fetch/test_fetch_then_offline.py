@@ -101,7 +101,7 @@ def test_lasting_fault_of_one_data_set_leaves_the_others_and_ends_with_75(
     tmp_path: Path, model_dirs: dict[str, Path]
 ) -> None:
     with serving(*repositories(model_dirs["bytes"])) as hub:
-        hub.faults.append(Fault("cut", "corpus.jsonl", method="GET", times=99, after_bytes=0))
+        hub.faults.append(Fault("503", "datasets/mteb/scifact", times=99))
         first = fetch(hub, tmp_path, "--tasks", TASKS, "--attempts", "2")
         hub.faults.clear()
         second = fetch(hub, tmp_path, "--tasks", TASKS)
