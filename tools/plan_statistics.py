@@ -29,19 +29,17 @@ sys.path.insert(0, str(ROOT))
 
 from harness.encoder.sources import minilm_package_dir  # noqa: E402
 from harness.plan.counting import count_task  # noqa: E402
-from harness.plan.statistics import STATISTICS_FILE, TaskStatistics  # noqa: E402
+from harness.plan.statistics import STATISTICS_FILE, TaskStatistics, example_texts  # noqa: E402
 from harness.plan.tokenizers import (  # noqa: E402
     FileTokenizer,
     SentencePieceTokenizer,
     TokenCounter,
     mistral_model_file,
-    sample_texts,
 )
 from harness.prompts.profile import find_profile, load_profiles  # noqa: E402
 from harness.registry.air_bench import air_bench_sets, air_bench_versions  # noqa: E402
 from harness.registry.registry import RegisteredTask, Registry  # noqa: E402
 from harness.runners.tasks import resolve_units  # noqa: E402
-from harness.types import SYMMETRIC_TYPES  # noqa: E402
 
 # Which of the two counted vocabularies a profile's models have. Qwen's own is not on PyPI: Mistral's stands in.
 FAMILIES = {
@@ -141,15 +139,14 @@ def _union_of_samples(label_counts: list[int], per_label: int, experiments: int,
     labels = np.repeat(np.arange(len(label_counts)), label_counts)
     np.random.RandomState(0).shuffle(labels)
     order = np.arange(len(labels))
-    chosen: set[int] = set()
+    chosen = np.zeros(len(labels), dtype=bool)
+    starts = np.concatenate([[0], np.cumsum(label_counts)[:-1]])
     for _ in range(experiments):
         np.random.RandomState(seed).shuffle(order)  # mteb shuffles the last order again, always with the task's seed
-        taken = np.zeros(len(label_counts), dtype=int)
-        for place in order:
-            if taken[labels[place]] < per_label:
-                taken[labels[place]] += 1
-                chosen.add(int(place))
-    return len(chosen)
+        by_label = order[np.argsort(labels[order], kind="stable")]
+        rank = np.arange(len(labels)) - np.repeat(starts, label_counts)
+        chosen[by_label[rank < per_label]] = True
+    return int(chosen.sum())
 
 
 def counted_json(task: TaskStatistics) -> dict[str, Any]:
@@ -175,22 +172,19 @@ def counted_json(task: TaskStatistics) -> dict[str, Any]:
     return {"counted": True, "splits": list(task.splits), "groups": groups}
 
 
-def chars_per_token(
+def example_sizes(
     registry: Registry, counters: dict[str, TokenCounter], names: list[str]
-) -> dict[str, dict[str, float]]:
-    """Return characters per token of each task's examples in the registry, by task and side, and their median."""
-    ratios: dict[str, dict[str, float]] = {}
+) -> dict[str, dict[str, list[int]]]:
+    """Return tokens and characters of each task's examples in the registry, by vocabulary, task and side; "": of all."""
+    sizes: dict[str, dict[str, list[int]]] = {}
     for family, counter in counters.items():
-        of_family = ratios.setdefault(family, {})
+        of_family = sizes.setdefault(family, {})
         for name in names:
-            entry = registry.get(name)
-            sides = {"": "query"} if entry.task_type in SYMMETRIC_TYPES else {"query": "query", "document": "response"}
-            for side, field in sides.items():
-                texts = [str(getattr(example, field)) for example in entry.examples]
+            for side, texts in example_texts(registry.get(name)).items():
                 if texts:
-                    of_family[f"{name}/{side}"] = round(sum(map(len, texts)) / sum(counter.lengths(texts)), 3)
-        of_family[""] = round(float(np.median(list(of_family.values()))), 3)
-    return ratios
+                    of_family[f"{name}/{side}"] = [sum(counter.lengths(texts)), sum(map(len, texts))]
+        of_family[""] = [sum(one) for one in zip(*of_family.values(), strict=True)]
+    return sizes
 
 
 def air_bench_longest() -> dict[str, dict[str, Any]]:
@@ -263,8 +257,7 @@ def main() -> None:
             "date": datetime.now(UTC).date().isoformat(),
         },
         "families": FAMILIES,
-        "sample_tokens": {family: sum(counter.lengths(sample_texts())) for family, counter in counters.items()},
-        "chars_per_token": chars_per_token(registry, counters, list(tasks)),
+        "examples": example_sizes(registry, counters, list(tasks)),
         "embed_dims": embed_dims(),
         "air_bench": air_bench_longest(),
         "tasks": tasks,
@@ -272,7 +265,7 @@ def main() -> None:
     lines = ["{"]
     for position, (key, value) in enumerate(document.items()):
         comma = "," if position + 1 < len(document) else ""
-        if key in ("tasks", "air_bench"):
+        if key in ("tasks", "air_bench", "examples"):
             inner = ",\n".join(f" {json.dumps(name)}: {json.dumps(one)}" for name, one in value.items())
             lines.append(f"{json.dumps(key)}: {{\n{inner}\n}}{comma}")
         else:

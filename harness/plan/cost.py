@@ -1,17 +1,16 @@
 """From groups of texts to tokens, vectors and bytes.
 
-A query's input is `<begin> shared text own`, where *shared* is all that stands in front of every query of the task alike
-(examples, instruction, opening marks) and *own* closes it (suffix, end token). With prefix sharing the model computes
-begin and shared part once per slice of SLICE_TEXTS texts of a call, without it once per text.
+A query's input is `shared text own`, where *shared* is all that stands in front of every query of the task alike (begin
+token, examples, instruction, opening marks) and *own* closes it (suffix, end token). A decoder computes the shared part once
+for the whole task and keeps it, so that more examples extend what fewer have computed; without sharing, every query carries it.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from os.path import commonprefix
 
-from harness.encoder.text_encoder import SLICE_TEXTS
 from harness.plan.statistics import TextGroup
 from harness.plan.tokenizers import TokenCounter
 from harness.prompts.profile import ModelProfile
@@ -31,6 +30,8 @@ class PromptTokens:
 
     shared: int
     """In front of every query, the begin token included."""
+    new: int
+    """The part of `shared` that no earlier configuration of the task has computed."""
     examples: int
     """The part of `shared` that the examples make."""
     own: int
@@ -50,7 +51,7 @@ class Cost:
     distinct: int = 0
     """Texts that go through the model; an upper bound where `exact` is False."""
     tokens: int = 0
-    """Tokens that go through the model, a shared prefix once per slice."""
+    """Tokens that go through the model, what is shared once."""
     tokens_unshared: int = 0
     """The same if every query carried the prefix by itself."""
     vectors: int = 0
@@ -78,25 +79,30 @@ def store_bytes(vectors: int, embed_dim: int) -> int:
 
 
 def prompt_tokens(
-    prompt: TaskPrompt, profile: ModelProfile, counter: TokenCounter, query_max: int, document_max: int
+    prompt: TaskPrompt, kept: str, profile: ModelProfile, counter: TokenCounter, query_max: int, document_max: int
 ) -> PromptTokens:
     """Count what stands around the texts of a task.
 
     Args:
         prompt: the task's prompt.
+        kept: what the task's earlier configurations have in front of every query; "" for none.
         profile: the model family.
         counter: counts tokens.
         query_max: length limit of instruction and query, begin, suffix and end included.
         document_max: length limit of documents, begin and end included.
     """
-    examples, query, document = counter.lengths([prompt.prefix, prompt.wrap_query(""), prompt.render_document("")])
+    front = prompt.prefix + prompt.wrap_query("")
+    texts = [prompt.prefix, prompt.wrap_query(""), prompt.render_document(""), commonprefix([front, kept])]  # noqa: RUF071 -- of strings, not of paths
+    examples, query, document, known = counter.lengths(texts)
     (suffix,) = counter.lengths([prompt.suffix]) if prompt.suffix else (0,)
     if profile.kind == "sentence-transformer":
         ends = 2  # [CLS] and [SEP] of the model's own pipeline
-        return PromptTokens(examples + query, examples, ends, document + ends, query_max - ends, document_max - ends)
+        shared = examples + query
+        return PromptTokens(shared, shared, examples, ends, document + ends, query_max - ends, document_max - ends)
     begin, end = int(profile.begin_token is not None), int(profile.end_token is not None)
     return PromptTokens(
         shared=begin + examples + query,
+        new=begin + examples + query - (begin + known if kept else 0),
         examples=examples,
         own=suffix + end,
         document=document + begin + end,
@@ -129,19 +135,23 @@ def group_cost(
     is_query = profile.side(task_type, group.side or None) == "query"
     around = prompt.own if is_query else prompt.document
     limit = prompt.query_limit if is_query else prompt.document_limit
-    own = group.tokens(limit, family, scale, chars_per_token) + group.distinct * around
-    shared_part = prompt.shared if is_query else 0
-    unshared = own + group.distinct * shared_part
-    sharing = profile.kind == "decoder" and shared_part >= MIN_SHARED_TOKENS and group.distinct > group.calls
-    passes = max(group.calls, math.ceil(group.distinct / SLICE_TEXTS))
+    own = round(group.tokens(limit, family, scale, chars_per_token)) + group.distinct * around
+    unshared = own + group.distinct * prompt.shared if is_query else own
+    shares = is_query and shares_prefix(prompt, profile, group)
     return Cost(
         texts=group.texts,
         distinct=group.distinct,
-        tokens=round(own + passes * shared_part if sharing else unshared),
-        tokens_unshared=round(unshared),
+        tokens=own if shares else unshared,
+        tokens_unshared=unshared,
         vectors=group.distinct,
         exact=group.exact,
     )
+
+
+def shares_prefix(prompt: PromptTokens, profile: ModelProfile, group: TextGroup) -> bool:
+    """Whether the model computes what stands in front of a group's texts once; that costs `prompt.new` per task."""
+    long_enough = prompt.shared >= MIN_SHARED_TOKENS and group.distinct > group.calls
+    return profile.kind == "decoder" and long_enough
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -32,10 +32,10 @@ class TokenCurve:
     def cut(self, limit: float, scale: float = 1.0) -> float:
         """Return the sum at one limit if every text had `scale` times its counted tokens; linear between the counted limits."""
         wanted = limit / scale
+        if wanted >= LIMITS[-1]:
+            return (self.at[-1] if wanted == LIMITS[-1] else self.total) * scale
         points = ((0.0, 0.0), *zip(LIMITS, self.at, strict=True))
         place = bisect_right([at for at, _ in points], wanted)
-        if place == len(points):
-            return self.total * scale
         (left, low), (right, high) = points[place - 1], points[place]
         return (low + (high - low) * (wanted - left) / (right - left)) * scale
 

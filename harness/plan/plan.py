@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from harness.config import RunConfig
 from harness.encoder.hashing import cache_dir
-from harness.encoder.sources import check_model_offline
+from harness.encoder.sources import check_model_name, check_model_offline
 from harness.errors import ConfigError, DatasetUnavailableError
 from harness.plan.air_bench import AirBenchFilter, air_bench_groups, chosen_sets, missing_air_bench
-from harness.plan.cost import Cost, PromptTokens, group_cost, prompt_tokens, store_bytes, total
-from harness.plan.statistics import Statistics, TaskStatistics, TextGroup, load_statistics
-from harness.plan.tokenizers import TokenCounter, embed_dim, find_counter, sample_texts
+from harness.plan.cost import Cost, PromptTokens, group_cost, prompt_tokens, shares_prefix, store_bytes, total
+from harness.plan.statistics import Statistics, TaskStatistics, TextGroup, example_texts, load_statistics
+from harness.plan.tokenizers import TokenCounter, embed_dim, find_counter
 from harness.prompts.profile import ModelProfile, find_profile
 from harness.registry.registry import Registry
 from harness.runners.prompts import PromptPolicy
@@ -135,6 +135,7 @@ def make_plan(
     """
     if config.limit is not None:
         raise ConfigError("plan knows whole tasks only: leave --limit out.")
+    check_model_name(config.model)
     statistics = load_statistics()
     profile = find_profile(config.model, config.profile)
     family = statistics.family_of(profile.name)
@@ -159,25 +160,27 @@ def make_plan(
     if not works:
         raise ConfigError("nothing to plan: give --benchmark or --tasks. See: icl-harness list benchmarks")
     works = list({work.label: work for work in works}.values())
-    scale = sum(counter.lengths(sample_texts())) / statistics.sample_tokens[family] if counter.exact else 1.0
     limits = (
         config.query_max_tokens or profile.query_max_tokens,
         config.document_max_tokens or profile.document_max_tokens,
     )
     tasks: list[TaskPlan] = []
     for work in works:
+        scales = _scales(work, registry, statistics, family, counter)
         made: set[TextGroup] = set()
+        kept = ""
         for policy in policies:
             prompt = _prompt(work, policy)
-            around = prompt_tokens(prompt, profile, counter, *limits)
+            around = prompt_tokens(prompt, kept, profile, counter, *limits)
             tasks.append(
-                _task_plan(work, policy.configuration, prompt, around, profile, statistics, family, scale, made)
+                _task_plan(work, policy.configuration, prompt, around, profile, statistics, family, scales, made)
             )
+            kept = max(kept, prompt.prefix + prompt.wrap_query(""), key=len)
     return Plan(
         model=config.model,
         profile=profile.name,
         embed_dim=embed_dim(config.model, config.revision, statistics.embed_dims),
-        tokens_from=_tokens_from(counter, family, scale),
+        tokens_from=_tokens_from(counter, family),
         prefix_from=counter.source,
         model_missing=_model_missing(config.model),
         tasks=tasks,
@@ -248,12 +251,13 @@ def _task_plan(
     profile: ModelProfile,
     statistics: Statistics,
     family: str,
-    scale: float,
+    scales: dict[str, float],
     made: set[TextGroup],
 ) -> TaskPlan:
     """Cost one task; `made` holds the document groups that an earlier configuration has encoded and is added to."""
     costs: list[Cost] = []
     shared = 0
+    prefix_pass = False
     for group in work.statistics.groups if work.statistics else ():
         counted_as = "" if work.own_tokens else family
         cost = group_cost(
@@ -262,15 +266,19 @@ def _task_plan(
             profile,
             work.task_type,
             family=counted_as,
-            scale=1.0 if work.own_tokens else scale,
-            chars_per_token=statistics.ratio(family, work.name, group.side),
+            scale=scales.get(group.side, 1.0),
+            chars_per_token=statistics.chars_per_token(family, work.name, group.side),
         )
-        if profile.side(work.task_type, group.side or None) == "document":
+        if profile.side(work.task_type, group.side or None) == "query":
+            prefix_pass |= shares_prefix(around, profile, group)
+        else:
             if group in made:
                 shared += group.distinct
                 cost = replace(Cost(texts=cost.texts), exact=cost.exact)
             made.add(group)
         costs.append(cost)
+    if prefix_pass:
+        costs.append(Cost(tokens=around.new))
     return TaskPlan(
         task=work.label,
         part_of=work.part_of,
@@ -285,10 +293,20 @@ def _task_plan(
     )
 
 
-def _tokens_from(counter: TokenCounter, family: str, scale: float) -> str:
+def _scales(
+    work: _Work, registry: Registry, statistics: Statistics, family: str, counter: TokenCounter
+) -> dict[str, float]:
+    """Return, by side, the tokens of the model's tokenizer per token of the family; AIR-Bench's counts are of neither."""
+    if work.own_tokens or work.source == AIR_TABLE or work.name not in registry:
+        return {}
+    texts = example_texts(registry.get(work.name))
+    return {side: statistics.scale(family, work.name, side, some, counter) for side, some in texts.items()}
+
+
+def _tokens_from(counter: TokenCounter, family: str) -> str:
     if not counter.exact:
         return f"counts of the {family} vocabulary (no tokenizer of the model on this machine)"
-    return f"counts of the {family} vocabulary x {scale:.3f} ({counter.source} on a sample)"
+    return f"counts of the {family} vocabulary, scaled to {counter.source} by the task's examples"
 
 
 def _model_missing(model: str) -> bool:

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.plan.lengths import TokenCurve, lognormal_cut
+from harness.plan.tokenizers import TokenCounter
+from harness.registry.registry import RegisteredTask
+from harness.types import SYMMETRIC_TYPES
 
 STATISTICS_FILE = Path(__file__).with_name("statistics.json")
 
@@ -77,12 +81,10 @@ class Statistics:
     tasks: dict[str, TaskStatistics]
     air_bench: dict[str, dict[str, Any]]
     """Version -> set -> longest texts: `corpus` and `queries` (split -> tokens)."""
-    chars_per_token: dict[str, dict[str, float]]
-    """Tokenizer family -> `task/side` -> characters per token of the task's examples in the registry; "" for any other."""
+    examples: dict[str, dict[str, tuple[int, int]]]
+    """Tokenizer family -> `task/side` -> tokens and characters of the task's examples; "" for all together."""
     families: dict[str, str]
     """Profile -> tokenizer family."""
-    sample_tokens: dict[str, int]
-    """Tokenizer family -> tokens of the sample (harness/plan/tokenizers.py)."""
     embed_dims: dict[str, int]
     """Hub id -> D, of the models that profiles name."""
 
@@ -90,10 +92,34 @@ class Statistics:
         """Return the tokenizer family of a profile; an unknown one is taken for the commonest, `mistral`."""
         return self.families.get(profile, "mistral")
 
-    def ratio(self, family: str, task: str, side: str) -> float:
-        """Return characters per token for the texts of one side of a task."""
-        ratios = self.chars_per_token[family]
-        return ratios.get(f"{task}/{side}", ratios[""])
+    def chars_per_token(self, family: str, task: str, side: str) -> float:
+        """Return characters per token of a family for the texts of one side of a task: that of its examples."""
+        sizes = self.examples[family]
+        tokens, chars = sizes.get(f"{task}/{side}", sizes[""])
+        return chars / tokens
+
+    def scale(self, family: str, task: str, side: str, texts: Sequence[str], counter: TokenCounter) -> float:
+        """Return tokens of another tokenizer per token of a family, as the task's examples show it.
+
+        Args:
+            family: tokenizer family.
+            task: task.
+            side: side of the task.
+            texts: examples of that side in the session's registry.
+            counter: the other tokenizer; an estimate is worth nothing here and gives 1.
+        """
+        size = self.examples[family].get(f"{task}/{side}")
+        if not counter.exact or size is None or sum(map(len, texts)) != size[1]:
+            return 1.0  # other examples than those that were counted
+        return sum(counter.lengths(texts)) / size[0]
+
+
+def example_texts(entry: RegisteredTask) -> dict[str, list[str]]:
+    """Return the example texts that resemble the texts of each side of a task: queries, and responses for documents."""
+    queries = [example.query for example in entry.examples]
+    if entry.task_type in SYMMETRIC_TYPES:
+        return {"": queries}
+    return {"query": queries, "document": [example.response for example in entry.examples]}
 
 
 def group_from_json(row: dict[str, Any]) -> TextGroup:
@@ -132,8 +158,10 @@ def load_statistics(path: Path = STATISTICS_FILE) -> Statistics:
         sources=data["sources"],
         tasks=tasks,
         air_bench=data["air_bench"],
-        chars_per_token=data["chars_per_token"],
+        examples={
+            family: {key: (tokens, chars) for key, (tokens, chars) in sizes.items()}
+            for family, sizes in data["examples"].items()
+        },
         families=data["families"],
-        sample_tokens=data["sample_tokens"],
         embed_dims=data["embed_dims"],
     )

@@ -6,7 +6,6 @@ a blank or two around special tokens from what the encoder makes (docs/prompts.m
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import json
 import os
@@ -20,7 +19,6 @@ from harness.encoder.sources import EMBEDDED, MINILM, MINILM_ID, minilm_package_
 from harness.errors import ModelLoadError
 from harness.registry.tokens import estimate_tokens
 
-_SAMPLE_TASKS = ("MiniIntentClassification", "MiniRetrieval", "MiniSTS")
 _EMBEDDED_TOKENIZER = paths.PACKAGE_DIR / "encoder" / "embedded_tokenizer"
 
 
@@ -140,7 +138,7 @@ def embed_dim(model: str, revision: str | None, known: dict[str, int]) -> int | 
         except (ValueError, AttributeError):
             size = None
         if isinstance(size, int):
-            return size
+            return int(size)
     return known.get(MINILM_ID if model == MINILM else model)
 
 
@@ -153,15 +151,3 @@ def find_counter(model: str, revision: str | None, family: str, special_tokens: 
     if file is not None:
         return SentencePieceTokenizer(file, special_tokens, "Mistral-7B-v0.1's tokenizer (mistral-common)")
     return Estimate()
-
-
-@functools.cache
-def sample_texts() -> tuple[str, ...]:
-    """Return English texts that ship with the program, by which two tokenizers are compared."""
-    texts: list[str] = []
-    for task in _SAMPLE_TASKS:
-        for path in sorted((paths.packaged_dataset_dir("mini") / task).glob("*.jsonl")):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                row = json.loads(line)
-                texts += [row[key] for key in ("text", "sentence1", "sentence2") if isinstance(row.get(key), str)]
-    return tuple(texts)
