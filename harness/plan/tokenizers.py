@@ -134,7 +134,7 @@ def embed_dim(model: str, revision: str | None, known: dict[str, int]) -> int | 
     folder = model_folder(model, revision)
     if folder is not None and (folder / "config.json").is_file():
         try:
-            size = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("hidden_size")
+            size: object = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("hidden_size")
         except (ValueError, AttributeError):
             size = None
         if isinstance(size, int):

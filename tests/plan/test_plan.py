@@ -291,7 +291,7 @@ def test_a_longer_limit_never_costs_less() -> None:
 
     costs = [tokens(limit) for limit in (8, 64, 512, 1000, 100_000)]
 
-    assert all(one == sorted(one) for one in zip(*costs, strict=True))
+    assert all(list(one) == sorted(one) for one in zip(*costs, strict=True))
 
 
 def run_plan(*arguments: str) -> subprocess.CompletedProcess[str]:
