@@ -27,6 +27,8 @@ VERBS = {
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
     "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),
+    "plan": ("harness.cli.plan", "plan_command", "Show what a run would cost, before any weights load."),
+    "export": ("harness.cli.export", "export_group", "Hand results on: mteb repository, model card, outcomes."),
     "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),
     "doctor": ("harness.cli.doctor", "doctor_command", "Show versions, devices, caches, and what is missing."),
 }

@@ -164,6 +164,14 @@ class RunDir:
                 logger.warning("%s It is left out.", error)
         return found
 
+    def verified_records(self) -> list[dict[str, Any]]:
+        """Return all records of finished tasks, sorted by configuration and task.
+
+        Raises:
+            ResultSchemaError: one of them, or a companion, is damaged.
+        """
+        return [self._verified(path) for path in sorted((self.path / "tasks").glob("*/*.json"))]
+
     def _verified(self, path: Path) -> dict[str, Any]:
         record = atomic.read_json(path)
         if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
