@@ -46,21 +46,22 @@ def meaning_of(error: BaseException, what: str) -> HarnessError | TemporaryError
             return StorageError(
                 f"{one.filename or 'the cache'}: cannot be written: {one.strerror}. What is there is kept."
             )
+    whole = what.split(", file ")[0]  # a repository is refused as a whole, whichever file was asked for first
     for one in _chain(error):
         status = _status(one)
         name = type(one).__name__
         if status is None:
             continue
         if status in (401, 403) and name == "RepositoryNotFoundError":
-            return ConfigError(f"the hub has no {what}, or it is private: check the name, or set HF_TOKEN ({status}).")
+            return ConfigError(f"the hub has no {whole}, or it is private: check the name, or set HF_TOKEN ({status}).")
         if status in (401, 403):
             return ConfigError(
-                f"the hub refuses {what} ({status}): it is gated or private. Accept its terms on its page, then set HF_TOKEN."
+                f"the hub refuses {whole} ({status}): it is gated or private. Accept its terms on its page, then set HF_TOKEN."
             )
         if name == "RevisionNotFoundError":
-            return ConfigError(f"{what} has no such revision (404). Look it up on its page, or leave --revision out.")
+            return ConfigError(f"{whole} has no such revision (404). Look it up on its page.")
         if name == "RepositoryNotFoundError":
-            return ConfigError(f"the hub has no {what} (404): check the name.")
+            return ConfigError(f"the hub has no {whole} (404): check the name.")
         if status == 404:
             return ConfigError(f"{what}: a file that it should have is not on the hub (404).")
         if status in _AGAIN:

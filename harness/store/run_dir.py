@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,10 +86,15 @@ class RunDir:
             held.release()
 
     def _sweep(self) -> None:
-        """Remove the temporary files that killed processes left; the lock is held, so none of them is in use."""
-        for path in self.path.rglob(".*"):
-            if _LEFT_BEHIND.match(path.name) and path.is_file():
-                path.unlink(missing_ok=True)
+        """Remove the temporary files that killed processes left; the lock is held, so none of them is in use.
+
+        Run directories below (of a campaign) have locks of their own and are left to their own commands.
+        """
+        for folder, inner, names in os.walk(self.path):
+            inner[:] = [name for name in inner if not (Path(folder) / name / ".lock").exists()]
+            for name in names:
+                if _LEFT_BEHIND.match(name):
+                    (Path(folder) / name).unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the manifest, or None for a new directory.
