@@ -29,6 +29,11 @@ Examples
 @click.option("--revision", help="Commit, tag or branch of the model; with one --model only.")
 @click.option("-b", "--benchmark", multiple=True, help="Benchmark; may be given several times.")
 @click.option("-t", "--tasks", help="Task names, comma-separated.")
+@click.option("--task-types", help="AIR-Bench: qa, long-doc.")
+@click.option("--domains", help="AIR-Bench: domains, comma-separated.")
+@click.option("--datasets", help="AIR-Bench: data sets, comma-separated.")
+@click.option("--languages", help="Languages, comma-separated, as for `run`.")
+@click.option("--splits", help="Splits, comma-separated, as for `run`.")
 @click.option("--config", type=_PATH, help="Everything that a settings file of `run` (or a campaign) needs.")
 @click.option("--data-dir", type=_PATH, help="Folder with local data; its tasks are not fetched.")
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
@@ -56,6 +61,7 @@ def fetch_command(
     wait: float,
     timeout: int,
     quiet: bool,
+    **filters: str | None,
 ) -> int:
     """Download models and data sets at fixed revisions into the caches that `run --offline` reads.
 
@@ -66,7 +72,9 @@ def fetch_command(
     that is missing (name, revision, token); 3 if both happened; 74 if the disk is full.
     """
     _prepare_libraries(timeout)
-    wishes, units = _what(models, revision, benchmark, tasks, config, data_dir, registry_dir)
+    chosen = {name: _parts(value) for name, value in {"tasks": tasks, **filters}.items()}
+    wanted = {**chosen, "benchmark": benchmark, "data_dir": data_dir, "registry_dir": registry_dir}
+    wishes, units = _what(models, revision, config, wanted)
     return _fetch(wishes, units, dry_run=dry_run, attempts=attempts, wait=wait, timeout=timeout, quiet=quiet)
 
 
@@ -84,35 +92,29 @@ def _prepare_libraries(timeout: int) -> None:
         os.environ.setdefault(name, value)
 
 
+def _parts(value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (value or "").split(",") if part.strip())
+
+
 def _what(
-    models: tuple[str, ...],
-    revision: str | None,
-    benchmark: tuple[str, ...],
-    tasks: str | None,
-    config: Path | None,
-    data_dir: Path | None,
-    registry_dir: tuple[Path, ...],
+    models: tuple[str, ...], revision: str | None, config: Path | None, flags: dict[str, Any]
 ) -> tuple[list[ModelWish], list[TaskUnit]]:
+    """Return the models and tasks that are meant by flags and settings file, without those that are local."""
     from harness.campaign import Campaign, load_config
     from harness.encoder.sources import check_model_name
     from harness.errors import ConfigError
     from harness.fetch.fetch import ModelWish
     from harness.fetch.model import hub_name
-    from harness.registry.registry import Registry
-    from harness.runners.tasks import resolve_units
 
     if revision is not None and len(models) != 1:
         raise ConfigError("--revision belongs to one model: give exactly one --model.")
     asked = [(name, revision) for name in models]
-    wanted: list[dict[str, Any]] = []
+    wanted = [flags] if flags["benchmark"] or flags["tasks"] else []
     if config is not None:
         settings = load_config({}, config)
         for run in settings.runs if isinstance(settings, Campaign) else (settings,):
             asked.append((run.model, run.revision))
-            wanted.append({name: getattr(run, name) for name in ("benchmark", "tasks", "data_dir", "registry_dir")})
-    names = tuple(part.strip() for part in (tasks or "").split(",") if part.strip())
-    if benchmark or names:
-        wanted.append({"benchmark": benchmark, "tasks": names, "data_dir": data_dir, "registry_dir": registry_dir})
+            wanted.append({name: getattr(run, name) for name in flags})
     if not asked and not wanted:
         raise ConfigError("nothing to fetch: give --model, --benchmark, --tasks or --config.")
     wishes: dict[ModelWish, None] = {}
@@ -120,20 +122,27 @@ def _what(
         check_model_name(name)
         if (at_hub := hub_name(name)) is not None:
             wishes[ModelWish(at_hub, its_revision)] = None
-    units: dict[str, TaskUnit] = {}
-    for want in wanted:
-        for unit in resolve_units(
-            Registry.load(want["registry_dir"]),
-            benchmarks=want["benchmark"],
-            tasks=want["tasks"],
-            data_dir=want["data_dir"],
-            splits=(),
-            languages=(),
-            zero_shot_only=True,
-        ):
-            if unit.folder is None:
-                units.setdefault(unit.name, unit)
+    units = {
+        (unit.name, unit.splits, unit.air): unit for want in wanted for unit in _units(want) if unit.folder is None
+    }
     return list(wishes), list(units.values())
+
+
+def _units(want: dict[str, Any]) -> list[TaskUnit]:
+    from harness.registry.air_bench_select import AirBenchFilter
+    from harness.registry.registry import Registry
+    from harness.runners.tasks import resolve_units
+
+    return resolve_units(
+        Registry.load(want["registry_dir"]),
+        benchmarks=want["benchmark"],
+        tasks=want["tasks"],
+        data_dir=want["data_dir"],
+        splits=want["splits"],
+        languages=want["languages"],
+        zero_shot_only=True,
+        air=AirBenchFilter(task_types=want["task_types"], domains=want["domains"], datasets=want["datasets"]),
+    )
 
 
 def _fetch(

@@ -158,7 +158,9 @@ def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
             f"the hub refuses model {model!r}: it is gated. Accept its terms on its page, then set HF_TOKEN."
         ) from error
     except RevisionNotFoundError as error:
-        raise ConfigError(f"model {model!r} has no revision {revision!r} on the hub. Look it up on its page.") from error
+        raise ConfigError(
+            f"model {model!r} has no revision {revision!r} on the hub. Look it up on its page."
+        ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no model {model!r} (or it is private and HF_TOKEN is not set)."

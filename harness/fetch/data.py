@@ -16,7 +16,7 @@ from harness.errors import ConfigError, DatasetUnavailableError, HarnessError
 from harness.fetch.download import Downloader
 from harness.fetch.failures import TemporaryError, meaning_of
 from harness.runners.hub_cache import dataset_folder, prepared_folders
-from harness.runners.tasks import TaskUnit, make_task
+from harness.runners.tasks import TaskUnit, make_task, needs_download
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -30,6 +30,8 @@ def fetch_data(unit: TaskUnit, downloader: Downloader) -> str:
     """
     repo, revision = source_of(unit)
     downloader.retrier(lambda: _prepare(unit, downloader, f"data set {repo!r}"))
+    if unit.air is not None:
+        return revision  # loaded and counted against AIR-Bench's own table
     prepared = prepared_folders(repo, revision)
     if not prepared:
         raise DatasetUnavailableError(
@@ -45,12 +47,19 @@ def fetch_data(unit: TaskUnit, downloader: Downloader) -> str:
 def source_of(unit: TaskUnit) -> tuple[str, str]:
     """Return repository and revision of a task's data.
 
+    AIR-Bench names no commits: its revision is the version, whose files are those of the hub's main branch.
+
     Raises:
         ConfigError: the task has no data on the hub, or no fixed revision.
     """
+    if unit.air is not None:
+        from harness.air_bench.layout import ORGANISATION, text_repository
+
+        return f"{ORGANISATION}/{text_repository(unit.air)}", f"{unit.air.version}, {'+'.join(unit.splits)}"
     if unit.entry is not None and unit.entry.dataset is not None:
         return unit.entry.dataset.path, unit.entry.dataset.revision
-    dataset: dict[str, Any] = dict(make_task(unit).metadata.dataset)
+    task: Any = make_task(unit)
+    dataset: dict[str, Any] = dict(task.metadata.dataset)
     repo, revision = dataset.get("path"), dataset.get("revision")
     if not repo or not revision:
         raise ConfigError(
@@ -67,7 +76,9 @@ def _prepare(unit: TaskUnit, downloader: Downloader, what: str) -> None:
     except Exception as error:
         if failures:
             raise failures[0] from error
-        meaning = meaning_of(error, what)
+        # A loader may have said already that the data cannot be had: what counts is why.
+        reason_why = error.__cause__ if isinstance(error, DatasetUnavailableError) else None
+        meaning = meaning_of(reason_why or error, what)
         if meaning is not None:
             raise meaning from error
         # The libraries read the beginning of some files past the downloader, unverified: what looks like damage may be a
@@ -103,3 +114,9 @@ def _files_through(downloader: Downloader, failures: list[HarnessError]) -> Iter
         yield
     finally:
         HfApi.hf_hub_download = original
+
+
+def is_prepared(unit: TaskUnit) -> bool:
+    """Whether the data of a task that was fetched are still in the cache of `datasets`."""
+    repo, revision = source_of(unit)
+    return not needs_download(unit) if unit.air is not None else bool(prepared_folders(repo, revision))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from harness.errors import EXIT_OK, HarnessError
-from harness.fetch.data import source_of
+from harness.fetch.data import is_prepared, source_of
 from harness.fetch.download import Downloader, gigabytes
-from harness.fetch.fetch import FetchSummary, ModelWish, _left
+from harness.fetch.fetch import FetchSummary, ModelWish, bytes_left, data_key
 from harness.fetch.model import list_model
 from harness.fetch.state import FetchState
-from harness.runners.hub_cache import prepared_folders
 from harness.runners.tasks import TaskUnit
 
 
@@ -28,7 +27,7 @@ def describe(
             summary.failures[wish.key] = error
             lines.append(f"{wish.key}: {error}")
             continue
-        left = _left(wish.name, listing)
+        left = bytes_left(wish.name, listing)
         total += left
         size = sum(listing.sizes.values())
         lines.append(
@@ -41,8 +40,8 @@ def describe(
             summary.failures[unit.name] = error
             lines.append(f"data {unit.name}: {error}")
             continue
-        known = state.get(f"data {unit.name} ({repo}@{revision[:12]})")
-        there = known is not None and known.status == "done" and bool(prepared_folders(repo, revision))
+        known = state.get(data_key(unit, repo, revision))
+        there = known is not None and known.status == "done" and is_prepared(unit)
         lines.append(f"data {unit.name}: {repo}@{revision}, {'there' if there else 'to fetch'}")
     lines.append(f"To download: {gigabytes(total)} of models, and the data marked 'to fetch'.")
     return lines, summary.exit_code if summary.failures else EXIT_OK

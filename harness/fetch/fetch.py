@@ -19,11 +19,10 @@ from harness.errors import (
     RunLockedError,
     StorageError,
 )
-from harness.fetch.data import fetch_data, source_of
+from harness.fetch.data import fetch_data, is_prepared, source_of
 from harness.fetch.download import Downloader, gigabytes, hub_cache, repo_folder
 from harness.fetch.model import Listing, fetch_model, list_model
 from harness.fetch.state import FetchState, ItemState
-from harness.runners.hub_cache import prepared_folders
 from harness.runners.tasks import TaskUnit
 
 
@@ -107,13 +106,18 @@ def fetch_all(
         except HarnessError as error:
             summary.failures[f"data {unit.name}"] = error
             continue
-        key = f"data {unit.name} ({repo}@{revision[:12]})"
+        key = data_key(unit, repo, revision)
         known = state.get(key)
-        if known is not None and known.status == "done" and prepared_folders(repo, revision):
+        if known is not None and known.status == "done" and is_prepared(unit):
             summary.there.append(key)
             continue
         _item(title, key, downloader, state, summary, say, lambda unit=unit: fetch_data(unit, downloader))  # type: ignore[misc]
     return summary
+
+
+def data_key(unit: TaskUnit, repo: str, revision: str) -> str:
+    """Return the name of a task's data in the state file."""
+    return f"data {unit.name} ({repo}@{revision if unit.air is not None else revision[:12]})"
 
 
 def _model_work(wish: ModelWish, listing: Listing, downloader: Downloader) -> Callable[[], str]:
@@ -155,7 +159,7 @@ def check_space(listings: dict[ModelWish, Listing | None]) -> None:
     Raises:
         StorageError: with the sizes.
     """
-    needed = sum(_left(wish.name, listing) for wish, listing in listings.items() if listing is not None)
+    needed = sum(bytes_left(wish.name, listing) for wish, listing in listings.items() if listing is not None)
     folder = hub_cache()
     while not folder.exists():
         folder = folder.parent
@@ -167,7 +171,8 @@ def check_space(listings: dict[ModelWish, Listing | None]) -> None:
         )
 
 
-def _left(name: str, listing: Listing) -> int:
+def bytes_left(name: str, listing: Listing) -> int:
+    """Return how many bytes of a model are not in the cache yet."""
     folder = repo_folder("model", name) / "snapshots" / listing.commit
     return sum(size for path, size in listing.sizes.items() if not (folder / path).is_file())
 

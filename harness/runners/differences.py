@@ -10,6 +10,7 @@ from harness.config import RunConfig
 from harness.encoder.text_encoder import ENCODER_VERSION
 from harness.errors import ConfigError, HarnessError
 from harness.prompts.profile import find_profile
+from harness.registry.air_bench import is_air_bench
 from harness.registry.registry import CURATED_EXAMPLES, Registry
 from harness.runners.prompts import PromptPolicy
 from harness.runners.reproduce import RecordedRun, RecordedTask
@@ -170,11 +171,11 @@ def _data(run: RecordedRun, registry: Registry) -> Iterator[Difference]:
     absent: list[str] = []
     for name, recorded in names.items():
         try:
-            (unit,) = _unit(run.config, registry, name)
+            (unit,) = _unit(run.config, registry, name, recorded[0].dataset_revision)
         except HarnessError as error:
             yield Difference(f"task {name}", "there", str(error), True)
             continue
-        now = _revision(unit)
+        now = _revision(unit, run.config.data_dir)
         if now is not None and any(task.dataset_revision != now for task in recorded):
             changed.append(name)
         if needs_download(unit):
@@ -186,20 +187,31 @@ def _data(run: RecordedRun, registry: Registry) -> Iterator[Difference]:
         yield Difference(f"data of {_some(absent)}", "there", now, run.config.offline)
 
 
-def _unit(config: RunConfig, registry: Registry, name: str) -> list[TaskUnit]:
-    return resolve_units(
+def _unit(config: RunConfig, registry: Registry, name: str, revision: str) -> list[TaskUnit]:
+    data_dir = config.data_dir if config.data_dir and config.data_dir.is_dir() else None
+    air = is_air_bench(name)
+    units = resolve_units(
         registry,
-        benchmarks=(),
-        tasks=(name,),
-        data_dir=config.data_dir if config.data_dir and config.data_dir.is_dir() else None,
+        # A set of AIR-Bench is looked up in the version that it was run in.
+        benchmarks=(revision.split("@")[0],) if air else (),
+        tasks=() if air else (name,),
+        data_dir=data_dir,
         splits=config.splits,
-        languages=config.languages,
+        languages=() if air else config.languages,
         zero_shot_only=True,
     )
+    return [unit for unit in units if unit.name == name or not air]
 
 
-def _revision(unit: TaskUnit) -> str | None:
-    """Return the data's revision as a run would record it; None for a task that only mteb knows."""
+def _revision(unit: TaskUnit, data_dir: Path | None) -> str | None:
+    """Return the data's revision as a run would record it; None where that takes the hub or mteb alone knows the task."""
+    if unit.air is not None:
+        from harness.air_bench.data import SCORED_SPLIT, open_set
+
+        if unit.folder is None:
+            return None
+        splits = unit.air.splits
+        return open_set(unit.air, data_dir).revision(SCORED_SPLIT if SCORED_SPLIT in splits else splits[0])
     if unit.folder is not None:
         return folder_fingerprint(unit.folder)
     return unit.entry.dataset.revision if unit.entry is not None and unit.entry.dataset is not None else None

@@ -15,7 +15,10 @@ from typing import Any
 from harness.config import RunConfig
 from harness.errors import ConfigError, HarnessError, ResultSchemaError
 from harness.prompts.shots import configuration_name
+from harness.registry.air_bench import is_air_bench
+from harness.registry.air_bench_select import AirBenchFilter
 from harness.registry.registry import Registry
+from harness.runners.tasks import resolve_units
 from harness.store import atomic
 from harness.store.schema import SCHEMA_VERSION
 
@@ -111,34 +114,62 @@ def commands(run: RecordedRun, registry: Registry, *, output_dir: Path | None = 
             left.setdefault(task.configuration, []).append(task.task_name)
     groups: dict[tuple[str, ...], list[str]] = {}
     for configuration, names in left.items():
-        groups.setdefault(tuple(sorted(names)), []).append(configuration)
+        for together in _one_command_each(names):
+            groups.setdefault(together, []).append(configuration)
+    versions = {task.task_name: task.dataset_revision.split("@")[0] for task in run.tasks}
     further = []
     for tasks, configurations in groups.items():
         for seeds, shots in _shots_and_seeds(configurations):
-            update = {"benchmark": (), "tasks": tasks, "num_fewshot": shots, "fewshot_seed": seeds}
+            update = {"num_fewshot": shots, "fewshot_seed": seeds, **_selection(tasks, versions)}
             further.append(base.model_copy(update=update))
     elsewhere = run.tasks and not any((task.configuration, task.task_name) in covered for task in run.tasks)
     return further if elsewhere else [base, *further]
 
 
+def _one_command_each(names: list[str]) -> list[tuple[str, ...]]:
+    """Group tasks that one command can name: a set of AIR-Bench takes a command of its own, as its version must be said."""
+    sets = [(name,) for name in sorted(names) if is_air_bench(name)]
+    others = tuple(name for name in sorted(names) if not is_air_bench(name))
+    return [*([others] if others else []), *sets]
+
+
+def _selection(tasks: tuple[str, ...], versions: dict[str, str]) -> dict[str, Any]:
+    """Return the settings that select these tasks alone."""
+    cleared: dict[str, Any] = dict.fromkeys(("benchmark", "tasks", "task_types", "domains", "datasets"), ())
+    if not is_air_bench(tasks[0]):
+        return {**cleared, "tasks": tasks}
+    _, task_type, domain, language, *dataset = tasks[0].split("/")
+    return {
+        **cleared,
+        "benchmark": (versions[tasks[0]],),
+        "task_types": (task_type,),
+        "domains": (domain,),
+        "languages": (language,),
+        "datasets": tuple(dataset) or ("default",),
+    }
+
+
 def _covered(config: RunConfig, registry: Registry) -> set[tuple[str, str]]:
-    """Return configuration and name of every task that a command asks for."""
-    names: set[str] = set()
-    for benchmark in config.benchmark:
-        try:
-            names.update(entry.name for entry in registry.benchmark(benchmark))
-        except HarnessError:
-            continue  # reported by `differences`
-    names.update(config.tasks)
-    parts: set[str] = set()
-    for name in names:
-        parts.update((registry.get(name).parts if name in registry else ()) or (name,))
+    """Return configuration and name of every task that a command asks for; none if it cannot be resolved here."""
+    try:
+        units = resolve_units(
+            registry,
+            benchmarks=config.benchmark,
+            tasks=config.tasks,
+            data_dir=None,
+            splits=config.splits,
+            languages=config.languages,
+            zero_shot_only=True,
+            air=AirBenchFilter(task_types=config.task_types, domains=config.domains, datasets=config.datasets),
+        )
+    except HarnessError:
+        return set()  # reported by `differences`
     seeds: tuple[int | None, ...] = config.fewshot_seed or (None,)
     return {
-        (configuration_name(shots, seed), name)
+        (configuration_name(shots, seed), unit.name)
         for shots in config.num_fewshot
         for seed in (seeds if shots != 0 else (None,))
-        for name in parts
+        for unit in units
     }
 
 
