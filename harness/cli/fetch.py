@@ -122,9 +122,11 @@ def _what(
         check_model_name(name)
         if (at_hub := hub_name(name)) is not None:
             wishes[ModelWish(at_hub, its_revision)] = None
-    units = {
-        (unit.name, unit.splits, unit.air): unit for want in wanted for unit in _units(want) if unit.folder is None
-    }
+    units: dict[tuple[Any, ...], TaskUnit] = {}
+    for want in wanted:
+        for unit in _units(want):
+            if unit.folder is None:
+                units.setdefault((unit.name, unit.splits, unit.air.version if unit.air else ""), unit)
     return list(wishes), list(units.values())
 
 

@@ -54,7 +54,7 @@ def run_to_the_end(folder: Path, cache: Path) -> None:
     from tests.campaign_child import start
 
     process = start(["run", "--quiet", "--config", "nightly.yaml"], cache=cache, folder=folder)
-    process.join(300)
+    process.join(900)
     assert process.exitcode == 0, (folder / "stderr.txt").read_text()[-2000:]
 
 
@@ -63,7 +63,7 @@ def run_and_kill(folder: Path, cache: Path, *, at_record: int, delay_seconds: fl
     from tests.campaign_child import start
 
     process: Any = start(["run", "--quiet", "--config", "nightly.yaml"], cache=cache, folder=folder)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while records(folder) < at_record and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(delay_seconds)
