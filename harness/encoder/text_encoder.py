@@ -155,6 +155,10 @@ class TextEncoder:
         missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
+            if len(set(keys)) > SLICE_TEXTS:
+                # By length, so that a slice holds texts of like length. The order depends on the texts of the call alone, so that
+                # what a killed process left to do is the rest of the same order, in the same batches, with the same rounding.
+                missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
             self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
             np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
@@ -181,11 +185,8 @@ class TextEncoder:
                 report(done, tokens)
 
         limit = self.query_max_tokens if side == "query" else self.document_max_tokens
-        # Slices, so that a kill loses at most one of them and the tokenizer can run ahead of the model; several are ordered
-        # by length, so that each holds texts of like length.
+        # Slices, so that a kill loses at most one of them and the tokenizer can run ahead of the model.
         items = list(missing.items())
-        if len(items) > SLICE_TEXTS:
-            items.sort(key=lambda item: -len(item[1]))
         slices = [items[start : start + SLICE_TEXTS] for start in range(0, len(items), SLICE_TEXTS)]
         ahead = self.backend if isinstance(self.backend, TokenizesAhead) and len(slices) > 1 else None
         for number, one in enumerate(slices):
