@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from harness.plan.cost import Cost
-    from harness.plan.plan import Plan, Rate, TaskPlan
+    from harness.plan.model import Plan, Rate, TaskPlan
 
 _PATH = click.Path(path_type=Path)
 DEFAULT_MODEL = "BAAI/bge-en-icl"
@@ -110,7 +110,8 @@ def _check_filters(air: bool, wanted: Any, *, only_air: bool) -> None:
 
 
 def _rate(tokens: float | None, texts: float | None, run: Path | None) -> Rate:
-    from harness.plan.plan import Rate, rate_of_run
+    from harness.plan.model import Rate
+    from harness.plan.plan import rate_of_run
 
     if sum(one is not None for one in (tokens, texts, run)) > 1:
         raise click.UsageError("give one of --tokens-per-second, --texts-per-second and --rate-from.")
@@ -138,7 +139,7 @@ def _cost_json(cost: Cost, plan: Plan) -> dict[str, Any]:
 
 def plan_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as JSON values."""
-    from harness.plan.plan import disk_notes
+    from harness.plan.notes import disk_notes
 
     return {
         "model": plan.model,
@@ -160,7 +161,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
                 "configuration": one.configuration,
                 "num_fewshot": one.num_fewshot,
                 "prefix_tokens": one.prefix_tokens,
-                "documents_shared": one.shared_documents,
+                "documents_of_earlier_k": one.shared_documents,
+                "texts_of_earlier_tasks": one.shared_texts,
                 "source": one.source,
                 "missing": one.missing,
                 **_cost_json(one.cost, plan),
@@ -216,7 +218,8 @@ _TITLES = ("task", "type", "k", "texts", "distinct", "prefix", "tokens", "unshar
 
 def plan_text(plan: Plan) -> str:
     """Return the plan as a table with notes."""
-    from harness.plan.plan import UNKNOWN, disk_notes
+    from harness.plan.model import UNKNOWN
+    from harness.plan.notes import disk_notes
 
     def data(one: TaskPlan) -> str:
         return "not here" if one.missing else "no statistics" if one.source == UNKNOWN else ""

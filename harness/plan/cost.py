@@ -67,6 +67,16 @@ class Cost:
             self.exact and other.exact,
         )
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.texts - other.texts,
+            self.distinct - other.distinct,
+            self.tokens - other.tokens,
+            self.tokens_unshared - other.tokens_unshared,
+            self.vectors - other.vectors,
+            self.exact and other.exact,
+        )
+
 
 def vector_bytes(vectors: int, embed_dim: int) -> int:
     """Return the bytes of float32 vectors."""

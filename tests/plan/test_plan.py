@@ -24,7 +24,8 @@ from harness.plan import plan as planning
 from harness.plan.air_bench import AirBenchFilter
 from harness.plan.cost import store_bytes
 from harness.plan.lengths import LIMITS, TokenCurve, lognormal_cut
-from harness.plan.plan import AIR_TABLE, UNKNOWN, Plan, Rate, make_plan, rate_of_run
+from harness.plan.model import AIR_TABLE, UNKNOWN, Plan, Rate
+from harness.plan.plan import make_plan, rate_of_run
 from harness.plan.statistics import STATISTICS_FILE, TaskStatistics, group_from_json, load_statistics
 from harness.registry.air_bench import air_bench_sets
 from harness.registry.registry import Registry
@@ -49,21 +50,51 @@ RECORDED = {
     "TwitterURLCorpus": (103048, 45098, 946872),
 }
 
+# The same where all of them are one run: a text that an earlier task had under the same prompt came from the store.
+RECORDED_TOGETHER = {
+    **RECORDED,
+    "STS12": (6216, 4445, 71629),
+    "STS14": (7500, 5838, 81485),
+    "STS16": (2372, 1427, 24014),
+}
+ORDER = (
+    "BIOSSES,STSBenchmark,STS16,STS12,STS14,SICK-R,SciFact,AmazonCounterfactualClassification,Banking77Classification,"
+    "EmotionClassification,TwentyNewsgroupsClustering,TwitterURLCorpus"
+)
+
 
 def plan_for(model: str = "all-MiniLM-L6-v2", shots: str = "0", **settings_: Any) -> Plan:
     air = settings_.pop("air_bench", None)
     return make_plan(build_config({"model": model, "num_fewshot": shots, **settings_}), air_bench=air)
 
 
-def test_counts_are_within_two_percent_of_what_runs_encoded() -> None:
-    plan = plan_for(tasks=",".join(RECORDED))
+@pytest.mark.parametrize("task", RECORDED)
+def test_counts_are_within_two_percent_of_what_a_run_of_the_task_encoded(task: str) -> None:
+    (one,) = plan_for(tasks=task).tasks
+
+    texts, distinct, tokens = RECORDED[task]
+    assert one.cost.exact
+    assert one.cost.texts == pytest.approx(texts, rel=0.02)
+    assert one.cost.distinct == pytest.approx(distinct, rel=0.02)
+    assert one.cost.tokens == pytest.approx(tokens, rel=0.02)
+
+
+def test_counts_are_within_two_percent_of_what_a_run_of_all_tasks_encoded() -> None:
+    plan = plan_for(tasks=ORDER)
 
     for one in plan.tasks:
-        texts, distinct, tokens = RECORDED[one.task]
-        assert one.cost.exact
+        texts, distinct, tokens = RECORDED_TOGETHER[one.task]
         assert one.cost.texts == pytest.approx(texts, rel=0.02), one.task
         assert one.cost.distinct == pytest.approx(distinct, rel=0.02), one.task
         assert one.cost.tokens == pytest.approx(tokens, rel=0.02), one.task
+        assert one.shared_texts == RECORDED[one.task][1] - one.cost.distinct
+
+
+def test_tasks_under_different_prompts_share_nothing() -> None:
+    zero, few = plan_for("BAAI/bge-en-icl", "0", tasks=ORDER), plan_for("BAAI/bge-en-icl", "all", tasks=ORDER)
+
+    assert sum(one.shared_texts for one in zero.tasks) > 1000  # the STS tasks have one instruction
+    assert sum(one.shared_texts for one in few.tasks) == 0  # and examples of their own
 
 
 def test_statistics_alone_come_near_and_say_where_they_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +110,7 @@ def test_statistics_alone_come_near_and_say_where_they_are_bounds(monkeypatch: p
         for name in RECORDED
     }
     less = replace(statistics, tasks={**statistics.tasks, **uncounted})
-    monkeypatch.setattr(planning, "load_statistics", lambda: less)
+    monkeypatch.setattr(planning, "load_statistics", lambda: replace(less, overlaps=()))
 
     plan = plan_for(tasks=",".join(RECORDED))
 
@@ -97,13 +128,12 @@ def test_statistics_alone_come_near_and_say_where_they_are_bounds(monkeypatch: p
 @pytest.mark.offline_data
 @pytest.mark.skipif(not OFFLINE.is_dir(), reason="no ../shared/mteb_offline")
 def test_given_data_is_counted_as_a_run_would_encode_it() -> None:
-    names = ("BIOSSES", "STS16")
+    first, second = plan_for(tasks="STSBenchmark,STS16", data_dir=OFFLINE).tasks
 
-    plan = plan_for(tasks=",".join(names), data_dir=OFFLINE)
-
-    assert [one.source for one in plan.tasks] == ["counted in the data"] * 2
-    for one in plan.tasks:
-        assert (one.cost.texts, one.cost.distinct, one.cost.tokens) == RECORDED[one.task]
+    assert (first.source, second.source) == ("counted in the data", "counted in the data")
+    assert (first.cost.texts, first.cost.distinct, first.cost.tokens) == RECORDED["STSBenchmark"]
+    # 443 of its texts came with STSBenchmark.
+    assert (second.cost.texts, second.cost.distinct, second.cost.tokens) == RECORDED_TOGETHER["STS16"]
 
 
 def test_examples_add_what_a_run_computes_for_them(tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""The tasks of a plan, each with what is known of its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.plan.air_bench import AirBenchFilter, air_bench_groups, chosen_sets, missing_air_bench
+from harness.plan.model import AIR_TABLE, COUNTED, COUNTED_NOW, STATISTICS, UNKNOWN
+from harness.plan.statistics import Overlap, Statistics, TaskStatistics
+from harness.plan.tokenizers import TokenCounter
+from harness.prompts.profile import ModelProfile
+from harness.registry.registry import Registry
+from harness.runners.tasks import TaskUnit, needs_download
+
+if TYPE_CHECKING:
+    from harness.plan.counting import Seen
+
+OWN = ""
+"""Name of the counts that the model's own tokenizer made now."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One task to plan."""
+
+    name: str
+    label: str
+    """`name`, with its version where several versions of AIR-Bench are planned together."""
+    part_of: str
+    task_type: str
+    registered: bool
+    statistics: TaskStatistics | None
+    source: str
+    missing: bool
+
+    @property
+    def own_tokens(self) -> bool:
+        """Whether the curves are under OWN instead of a tokenizer family."""
+        return self.source == COUNTED_NOW
+
+
+def mteb_works(
+    units: Sequence[TaskUnit],
+    statistics: Statistics,
+    registry: Registry,
+    profile: ModelProfile,
+    counter: TokenCounter,
+    *,
+    count: bool,
+) -> tuple[list[Work], list[Overlap]]:
+    """Return the works of mteb and custom tasks, and the texts that several of them have.
+
+    Args:
+        units: the tasks, in the order of the run.
+        statistics: the packaged statistics.
+        registry: the registry of the session.
+        profile: the model family.
+        counter: counts tokens of given data.
+        count: count the texts of tasks whose data is given.
+    """
+    works: list[Work] = []
+    seen: dict[str, Seen] = {}
+    for unit in units:
+        known = statistics.tasks.get(unit.name)
+        if known is not None and (set(unit.splits) != set(known.splits) or unit.languages):
+            known = None  # an override of splits or subsets: the statistics are of others
+        source = UNKNOWN if known is None else COUNTED if known.counted else STATISTICS
+        packaged = known is not None and known.counted and unit.entry is not None and unit.folder == unit.entry.data
+        if unit.folder is not None and count and not packaged:
+            from harness.plan.counting import count_task
+
+            known, seen[unit.name] = count_task(unit, registry, profile, {OWN: counter})
+            source = COUNTED_NOW
+        works.append(
+            Work(
+                name=unit.name,
+                label=unit.name,
+                part_of=unit.part_of,
+                task_type=unit.task_type,
+                registered=unit.entry is not None,
+                statistics=known,
+                source=source,
+                missing=needs_download(unit),
+            )
+        )
+    packaged_names = {work.name for work in works if work.source == COUNTED}
+    overlaps = [one for one in statistics.overlaps if len(one.tasks & packaged_names) > 1]
+    if len(seen) > 1:
+        from harness.plan.counting import find_overlaps
+
+        overlaps += find_overlaps(seen, [OWN])
+    return works, overlaps
+
+
+def air_bench_works(
+    versions: Sequence[str], wanted: AirBenchFilter, statistics: Statistics, data_dir: Path | None
+) -> list[Work]:
+    """Return the works of AIR-Bench's sets.
+
+    Raises:
+        ConfigError: a filter that names nothing of a version.
+    """
+    works: list[Work] = []
+    for version in versions:
+        for one in chosen_sets(version, wanted):
+            works.append(
+                Work(
+                    name=one.name,
+                    label=one.name if len(versions) == 1 else f"{one.name} ({version.removeprefix('AIR-Bench_')})",
+                    part_of="",
+                    task_type="Retrieval",
+                    registered=True,
+                    statistics=air_bench_groups(one, statistics),
+                    source=AIR_TABLE,
+                    missing=missing_air_bench(one, data_dir),
+                )
+            )
+    return works
