@@ -82,9 +82,9 @@ def _write(
     overwrite: bool,
 ) -> None:
     from harness.errors import ConfigError, IncompleteRunError
-    from harness.export.air_bench.layout import checked_name, zip_name
     from harness.export.air_bench.source import SPLITS, open_air_run
     from harness.export.air_bench.write import write_folder, write_zip
+    from harness.registry.air_bench_layout import checked_name, zip_name
     from harness.report.text import plural, shorten
 
     if output is not None:

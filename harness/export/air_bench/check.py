@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from harness.export.air_bench.container import list_members, open_zip, read_member
-from harness.export.air_bench.layout import NO_RERANKER, file_name, member_path
 from harness.export.air_bench.parse import Hits, NotJsonError, parse
 from harness.export.air_bench.rankings import check_rankings
 from harness.export.air_bench.rules import Finding
 from harness.registry.air_bench import AirBenchSet, air_bench_sets, air_bench_versions
+from harness.registry.air_bench_layout import NO_RERANKER, file_name, member_path
 from harness.registry.names import suggest
 from harness.report.text import shorten
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from harness.errors import ResultSchemaError
-from harness.export.air_bench.layout import HEAD_FIELDS, MAX_HITS, NO_RERANKER
 from harness.registry.air_bench import AirBenchSet
+from harness.registry.air_bench_layout import HEAD_FIELDS, MAX_HITS, NO_RERANKER
 
 
 class Ranking(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.export.air_bench.layout import MAX_HITS
 from harness.export.air_bench.parse import Hits
 from harness.export.air_bench.rules import Finding
 from harness.registry.air_bench import AirBenchSet
+from harness.registry.air_bench_layout import MAX_HITS
 from harness.report.text import plural, shorten
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.errors import ConfigError, IncompleteRunError, ResultSchemaError
 from harness.export.air_bench.encode import Ranking
-from harness.export.air_bench.layout import checked_name, model_folder
 from harness.export.air_bench.write import SetResult
 from harness.registry.air_bench import AirBenchSet, air_bench_sets
+from harness.registry.air_bench_layout import checked_name, model_folder
 from harness.registry.names import suggest
 from harness.report.text import plural
 from harness.store.hits import hits_folder

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from harness.errors import ConfigError
 from harness.export.air_bench.encode import Ranking, result_file
-from harness.export.air_bench.layout import NO_RERANKER, member_path
 from harness.registry.air_bench import AirBenchSet
+from harness.registry.air_bench_layout import NO_RERANKER, member_path
 from harness.store.atomic import replacing
 
 COMPRESSION_LEVEL = 6
