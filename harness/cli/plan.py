@@ -16,10 +16,6 @@ _PATH = click.Path(path_type=Path)
 DEFAULT_MODEL = "BAAI/bge-en-icl"
 
 
-def _words(value: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
-
-
 @click.command(
     "plan",
     short_help="Show what a run would cost, before any weights load.",
@@ -61,11 +57,6 @@ def plan_command(
     config: Path | None,
     as_json: bool,
     no_count: bool,
-    task_types: str | None,
-    domains: str | None,
-    languages: str | None,
-    datasets: str | None,
-    splits: str | None,
     tokens_per_second: float | None,
     texts_per_second: float | None,
     rate_from: Path | None,
@@ -78,35 +69,16 @@ def plan_command(
     values of k. Exit code 0; 2 for a wrong name or flag.
     """
     from harness.config import build_config
-    from harness.plan.air_bench import AirBenchFilter
     from harness.plan.plan import make_plan
 
     values: dict[str, Any] = {key: (None if value == () else value) for key, value in flags.items()}
-    air = any(name.startswith("AIR-Bench") for name in flags["benchmark"])
-    wanted = AirBenchFilter(_words(task_types), _words(domains), _words(languages), _words(datasets), _words(splits))
-    _check_filters(air, wanted, only_air=not flags["tasks"] and all(n.startswith("AIR") for n in flags["benchmark"]))
-    if not air:
-        values |= {"languages": languages, "splits": splits}
     if config is None and values["model"] is None:
         values["model"] = DEFAULT_MODEL
     settings = build_config(values, config)
     rate = _rate(tokens_per_second, texts_per_second, rate_from)
-    plan = make_plan(settings, air_bench=wanted, rate=rate, count=not no_count)
+    plan = make_plan(settings, rate=rate, count=not no_count)
     click.echo(json.dumps(plan_json(plan), indent=1, ensure_ascii=False) if as_json else plan_text(plan))
     return 0
-
-
-def _check_filters(air: bool, wanted: Any, *, only_air: bool) -> None:
-    named = {
-        "--task-types": wanted.task_types,
-        "--domains": wanted.domains,
-        "--datasets": wanted.datasets,
-    }
-    given = [flag for flag, value in named.items() if value]
-    if given and not air:
-        raise click.UsageError(f"{given[0]} belongs to AIR-Bench: give --benchmark AIR-Bench_24.05 (or 24.04).")
-    if air and not only_air and (wanted.languages or wanted.splits):
-        raise click.UsageError("--languages and --splits mean different things in mteb and AIR-Bench: plan them apart.")
 
 
 def _rate(tokens: float | None, texts: float | None, run: Path | None) -> Rate:

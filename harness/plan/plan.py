@@ -7,28 +7,23 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.encoder.sources import check_model_name, check_model_offline
 from harness.errors import ConfigError, DatasetUnavailableError
-from harness.plan.air_bench import AirBenchFilter
 from harness.plan.model import Plan, Rate
 from harness.plan.notes import source_notes
 from harness.plan.pricing import Pricer
 from harness.plan.statistics import load_statistics
 from harness.plan.tokenizers import TokenCounter, embed_dim, find_counter
-from harness.plan.works import Work, air_bench_works, mteb_works
-from harness.prompts.profile import ModelProfile, find_profile
+from harness.plan.works import gather_works
+from harness.prompts.profile import find_profile
 from harness.registry.registry import Registry
-from harness.runners.prompts import PromptPolicy
 from harness.runners.run import plan_run
 from harness.store.run_dir import RunDir
 
 
-def make_plan(
-    config: RunConfig, *, air_bench: AirBenchFilter | None = None, rate: Rate | None = None, count: bool = True
-) -> Plan:
+def make_plan(config: RunConfig, *, rate: Rate | None = None, count: bool = True) -> Plan:
     """Plan what `run` would do with the same settings.
 
     Args:
         config: the settings of the run; `limit` is refused, as a cut task has no statistics.
-        air_bench: which sets of the AIR-Bench benchmarks among `config.benchmark`.
         rate: how fast the model encodes.
         count: count the texts of tasks whose data is given (--data-dir, custom tasks) instead of taking statistics.
 
@@ -43,10 +38,8 @@ def make_plan(
     profile = find_profile(config.model, config.profile)
     registry = Registry.load(config.registry_dir, examples=config.examples)
     counter = find_counter(config.model, config.revision, statistics.family_of(profile.name), profile.special_tokens)
-    versions = tuple(name for name in config.benchmark if name.startswith("AIR-Bench"))
-    others = config.model_copy(
-        update={"benchmark": tuple(name for name in config.benchmark if name not in versions), "offline": False}
-    )
+    units, policies = plan_run(config.model_copy(update={"offline": False}))
+    works, overlaps = gather_works(units, statistics, registry, profile, counter, count=count)
     pricer = Pricer(
         registry=registry,
         profile=profile,
@@ -54,16 +47,8 @@ def make_plan(
         counter=counter,
         query_max_tokens=config.query_max_tokens or profile.query_max_tokens,
         document_max_tokens=config.document_max_tokens or profile.document_max_tokens,
+        overlaps=overlaps,
     )
-    works: list[Work] = []
-    policies = _policies(config, registry, profile)
-    if others.benchmark or others.tasks:
-        units, policies = plan_run(others)
-        works, pricer.overlaps = mteb_works(units, statistics, registry, profile, counter, count=count)
-    works += air_bench_works(versions, air_bench or AirBenchFilter(), statistics, config.data_dir)
-    if not works:
-        raise ConfigError("nothing to plan: give --benchmark or --tasks. See: icl-harness list benchmarks")
-    works = list({work.label: work for work in works}.values())
     return Plan(
         model=config.model,
         profile=profile.name,
@@ -75,20 +60,6 @@ def make_plan(
         rate=rate or Rate(),
         notes=source_notes(works, statistics),
     )
-
-
-def _policies(config: RunConfig, registry: Registry, profile: ModelProfile) -> list[PromptPolicy]:
-    return [
-        PromptPolicy(
-            registry=registry,
-            profile=profile,
-            num_fewshot=shots,
-            instructions=config.instructions,
-            fewshot_seed=seed,
-        )
-        for shots in config.num_fewshot
-        for seed in (config.fewshot_seed if config.fewshot_seed and shots != 0 else (None,))
-    ]
 
 
 def _tokens_from(counter: TokenCounter, family: str) -> str:

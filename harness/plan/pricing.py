@@ -84,7 +84,7 @@ class Pricer:
         if prefix_pass:
             costs.append(Cost(tokens=around.new))
         return TaskPlan(
-            task=work.label,
+            task=work.name,
             part_of=work.part_of,
             task_type=work.task_type,
             configuration=configuration,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.plan.air_bench import AirBenchFilter, air_bench_groups, chosen_sets, missing_air_bench
+from harness.plan.air_bench import air_bench_groups
 from harness.plan.model import AIR_TABLE, COUNTED, COUNTED_NOW, STATISTICS, UNKNOWN
 from harness.plan.statistics import Overlap, Statistics, TaskStatistics
 from harness.plan.tokenizers import TokenCounter
@@ -27,8 +26,6 @@ class Work:
     """One task to plan."""
 
     name: str
-    label: str
-    """`name`, with its version where several versions of AIR-Bench are planned together."""
     part_of: str
     task_type: str
     registered: bool
@@ -42,7 +39,7 @@ class Work:
         return self.source == COUNTED_NOW
 
 
-def mteb_works(
+def gather_works(
     units: Sequence[TaskUnit],
     statistics: Statistics,
     registry: Registry,
@@ -51,7 +48,7 @@ def mteb_works(
     *,
     count: bool,
 ) -> tuple[list[Work], list[Overlap]]:
-    """Return the works of mteb and custom tasks, and the texts that several of them have.
+    """Return the works of a run, and the texts that several of them have.
 
     Args:
         units: the tasks, in the order of the run.
@@ -64,6 +61,12 @@ def mteb_works(
     works: list[Work] = []
     seen: dict[str, Seen] = {}
     for unit in units:
+        if unit.air is not None:
+            found = air_bench_groups(unit.air, statistics)
+            works.append(
+                Work(unit.name, unit.part_of, unit.task_type, True, found, AIR_TABLE, missing=needs_download(unit))
+            )
+            continue
         known = statistics.tasks.get(unit.name)
         if known is not None and (set(unit.splits) != set(known.splits) or unit.languages):
             known = None  # an override of splits or subsets: the statistics are of others
@@ -77,7 +80,6 @@ def mteb_works(
         works.append(
             Work(
                 name=unit.name,
-                label=unit.name,
                 part_of=unit.part_of,
                 task_type=unit.task_type,
                 registered=unit.entry is not None,
@@ -93,29 +95,3 @@ def mteb_works(
 
         overlaps += find_overlaps(seen, [OWN])
     return works, overlaps
-
-
-def air_bench_works(
-    versions: Sequence[str], wanted: AirBenchFilter, statistics: Statistics, data_dir: Path | None
-) -> list[Work]:
-    """Return the works of AIR-Bench's sets.
-
-    Raises:
-        ConfigError: a filter that names nothing of a version.
-    """
-    works: list[Work] = []
-    for version in versions:
-        for one in chosen_sets(version, wanted):
-            works.append(
-                Work(
-                    name=one.name,
-                    label=one.name if len(versions) == 1 else f"{one.name} ({version.removeprefix('AIR-Bench_')})",
-                    part_of="",
-                    task_type="Retrieval",
-                    registered=True,
-                    statistics=air_bench_groups(one, statistics),
-                    source=AIR_TABLE,
-                    missing=missing_air_bench(one, data_dir),
-                )
-            )
-    return works
