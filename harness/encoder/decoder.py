@@ -217,6 +217,10 @@ class DecoderEncoder:
         shared = common_prefix_length(ids) if len(ids) > 1 else 0
         if shared < MIN_SHARED_TOKENS:
             shared = 0
+        if self.packed.prefix_ids != ids[0][:shared]:
+            # A prefix that extends or cuts the kept one differs by rounding from one computed at once: vectors would
+            # depend on what this process did before, and a run that was killed could not end with the same numbers.
+            self.packed.forget_prefix()
         computed = self.packed.computed_tokens
         self.packed.set_prefix(ids[0][:shared])
         if advance is not None:

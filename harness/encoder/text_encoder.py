@@ -147,6 +147,10 @@ class TextEncoder:
         missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
+            if len(set(keys)) > SLICE_TEXTS:
+                # The order of the slices depends on the texts of the call alone, so that what a killed process left to do
+                # is the rest of the same order, in the same batches, with the same rounding.
+                missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
             self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
             np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)

@@ -44,14 +44,10 @@ class Pricer:
         plans: list[TaskPlan] = []
         scales = self._scales(work)
         made: set[TextGroup] = set()
-        kept = ""
         for policy in policies:
             prompt = _prompt(work, policy)
-            around = prompt_tokens(
-                prompt, kept, self.profile, self.counter, self.query_max_tokens, self.document_max_tokens
-            )
+            around = prompt_tokens(prompt, self.profile, self.counter, self.query_max_tokens, self.document_max_tokens)
             plans.append(self._task_plan(work, policy.configuration, prompt, around, scales, made))
-            kept = max(kept, prompt.prefix + prompt.wrap_query(""), key=len)
         return plans
 
     def _task_plan(
@@ -82,7 +78,7 @@ class Pricer:
             costs.append(cost)
         shared = [self._overlap_cost(work, one, around, scales) for one in self._shared(work, prompt, sides)]
         if prefix_pass:
-            costs.append(Cost(tokens=around.new))
+            costs.append(Cost(tokens=around.shared))
         return TaskPlan(
             task=work.name,
             part_of=work.part_of,

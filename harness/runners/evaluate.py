@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.encoder.text_encoder import EncodeStats
 from harness.errors import DatasetUnavailableError, EncodingError, HarnessError, TaskFailedError
 from harness.runners.adapter import ICLEncoder
+from harness.runners.hub_cache import is_offline, take_pinned_revision
 from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
 from harness.runners.tasks import TaskUnit, content_addressed_cache, dataset_revision, make_task
@@ -172,6 +173,8 @@ def load_task(task: AbsTask, unit: TaskUnit) -> None:
         DatasetUnavailableError: not on this machine and not reachable.
     """
     try:
+        if unit.folder is None and is_offline():
+            take_pinned_revision(task)
         task.load_data()
     except HarnessError:
         raise

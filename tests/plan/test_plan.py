@@ -134,7 +134,7 @@ def test_given_data_is_counted_as_a_run_would_encode_it() -> None:
     assert (second.cost.texts, second.cost.distinct, second.cost.tokens) == RECORDED_TOGETHER["STS16"]
 
 
-def test_examples_add_what_a_run_computes_for_them(tmp_path: Path) -> None:
+def test_every_k_costs_what_a_run_computes_for_it(tmp_path: Path) -> None:
     tasks = "MiniSTS,MiniReranking"
     flags = ["--model", "embedded", "--tasks", tasks, "--num-fewshot", "0,3,all", "--offline", "--no-cache"]
     assert main(["run", *flags, "--quiet", "--output-dir", str(tmp_path / "run")]) == 0
@@ -149,11 +149,20 @@ def test_examples_add_what_a_run_computes_for_them(tmp_path: Path) -> None:
     for key, one in planned.items():
         assert (one.cost.texts, one.cost.distinct) == (details[key]["texts"], details[key]["texts_encoded"])
         assert one.cost.tokens == pytest.approx(details[key]["tokens"], rel=0.1)  # another vocabulary, scaled
-    for task in tasks.split(","):
-        more = planned[task, "kall"].cost.tokens - planned[task, "k3"].cost.tokens
-        assert more == pytest.approx(details[task, "kall"]["tokens"] - details[task, "k3"]["tokens"], rel=0.1)
     assert planned["MiniReranking", "k3"].shared_documents == 455
     assert planned["MiniSTS", "k3"].shared_documents == 0
+
+
+def test_prefix_tokens_are_those_of_the_prompt(capsys: pytest.CaptureFixture[str]) -> None:
+    def tokens(shots: str) -> int:
+        assert (
+            main(["prompt", "--task", "Banking77Classification", "--num-fewshot", shots, "--text", "", "--json"]) == 0
+        )
+        return int(json.loads(capsys.readouterr().out)["prompt_tokens"])
+
+    zero, three = plan_for("embedded", "0,3", tasks="Banking77Classification").tasks
+
+    assert three.prefix_tokens - zero.prefix_tokens == tokens("3") - tokens("0")
 
 
 def test_shared_prefix_is_counted_once_and_unshared_for_every_query() -> None:
@@ -342,6 +351,26 @@ def test_json_holds_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert plan["total"]["vector_bytes"] == plan["total"]["vectors"] * 4096 * 4
     assert plan["total"]["hours"] == pytest.approx(plan["total"]["distinct_texts"] / 100 / 3600)
     assert plan["missing"] == {"model": True, "tasks": ["STS16", "SciFact"]}
+
+
+def test_campaign_is_planned_run_by_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "campaign.yaml"
+    file.write_text(
+        "models:\n- embedded\n- {model: all-MiniLM-L6-v2, num_fewshot: 0}\ntasks: [STS16, BIOSSES]\nnum_fewshot: [0, 3]\n",
+        encoding="utf-8",
+    )
+
+    assert main(["plan", "--config", str(file), "--tokens-per-second", "1000", "--json"]) == 0
+
+    campaign = json.loads(capsys.readouterr().out)
+    assert [(run["model"], list(run["totals"])) for run in campaign["runs"]] == [
+        ("embedded", ["k0", "k3"]),
+        ("all-MiniLM-L6-v2", ["k0"]),
+    ]
+    assert campaign["total"]["tokens"] == sum(run["total"]["tokens"] for run in campaign["runs"])
+    assert campaign["total"]["hours"] == pytest.approx(campaign["total"]["tokens"] / 3_600_000)
+    assert main(["plan", "--config", str(file)]) == 0
+    assert "2 runs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
