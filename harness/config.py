@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from harness.errors import ConfigError
 from harness.prompts.profile import Attention, Tokenization
+from harness.registry.air_bench import is_air_bench
 from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS, suggest
 from harness.registry.strict_yaml import read_yaml
 from harness.store.run_dir import canonical_sha256
@@ -40,6 +41,10 @@ class RunConfig(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     splits: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    task_types: tuple[str, ...] = ()
+    """AIR-Bench only, as `domains` and `datasets`: which of its sets to run."""
+    domains: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     batch_tokens: int | None = Field(default=None, ge=1)
     query_max_tokens: int | None = Field(default=None, ge=8)
     document_max_tokens: int | None = Field(default=None, ge=8)
@@ -77,7 +82,7 @@ class RunConfig(BaseModel):
     def _one_or_more(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("tasks", "splits", "languages", mode="before")
+    @field_validator("tasks", "splits", "languages", "task_types", "domains", "datasets", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -102,7 +107,8 @@ class RunConfig(BaseModel):
             "data_dir": None if self.data_dir is None else str(self.data_dir.resolve()),
             "limit": self.limit,
             "splits": list(self.splits),
-            "languages": list(self.languages),
+            # With AIR-Bench alone they only choose among its sets, which may grow.
+            "languages": [] if self._only_air_bench() else list(self.languages),
             "query_max_tokens": self.query_max_tokens,
             "document_max_tokens": self.document_max_tokens,
             "dtype": self.dtype,
@@ -110,12 +116,18 @@ class RunConfig(BaseModel):
             "trust_remote_code": self.trust_remote_code,
         }
 
+    def _only_air_bench(self) -> bool:
+        return bool(self.benchmark or self.tasks) and all(is_air_bench(one) for one in (*self.benchmark, *self.tasks))
+
     def run_path(self) -> Path:
         """Return --output-dir, or a folder under results/runs/ that depends on the settings alone."""
         if self.output_dir is not None:
             return self.output_dir
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(self.model).name if Path(self.model).is_dir() else self.model)
-        return Path("results") / "runs" / f"{name}-{canonical_sha256(self.configuration())[:8]}"
+        settings = self.configuration()
+        if versions := sorted(one for one in self.benchmark if is_air_bench(one)):
+            settings["air_bench"] = versions  # two versions may not share a directory
+        return Path("results") / "runs" / f"{name}-{canonical_sha256(settings)[:8]}"
 
 
 def build_config(flags: dict[str, Any], config_file: Path | None = None) -> RunConfig:

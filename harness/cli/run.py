@@ -19,6 +19,7 @@ _PATH = click.Path(path_type=Path)
 Examples
   icl-harness run --model embedded --benchmark mini --num-fewshot 0,3
   icl-harness run --model BAAI/bge-en-icl --benchmark "MTEB(eng, v2)" --num-fewshot 0,all
+  icl-harness run --model BAAI/bge-en-icl --benchmark AIR-Bench_24.05 --languages en --splits dev --num-fewshot 0,all
   icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline""",
 )
 @click.option("-m", "--model", help="embedded, all-MiniLM-L6-v2, a model directory, or a hub id.")
@@ -37,8 +38,11 @@ Examples
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 @click.option("--limit", type=int, help="At most N items per split: FOR TESTING ONLY, the run is marked partial.")
-@click.option("--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise.")
-@click.option("--languages", help="ISO 639-3 codes, comma-separated, for multilingual tasks.")
+@click.option("--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise. AIR-Bench: dev,test.")
+@click.option("--languages", help="Comma-separated; ISO 639-3 codes for MTEB (eng,deu), AIR-Bench's own for it (en,de).")
+@click.option("--task-types", help="AIR-Bench: qa, long-doc.")
+@click.option("--domains", help="AIR-Bench: domains, comma-separated (law,finance).")
+@click.option("--datasets", help="AIR-Bench: names of data sets, comma-separated (default,gpt3).")
 @click.option("--batch-tokens", type=int, help="Tokens per batch, padding included.")
 @click.option("--query-max-tokens", type=int, help="Length limit of instruction and query; examples are never cut.")
 @click.option("--document-max-tokens", type=int, help="Length limit of documents.")

@@ -21,6 +21,7 @@ from harness.errors import (
     HarnessError,
 )
 from harness.prompts.profile import find_profile
+from harness.registry.air_bench_select import AirBenchFilter
 from harness.registry.registry import Registry
 from harness.runners.network import go_offline, hub_host, why_unreachable
 from harness.runners.prompts import PromptPolicy
@@ -31,6 +32,7 @@ from harness.store.run_dir import RunDir, canonical_sha256
 if TYPE_CHECKING:
     from harness.encoder.text_encoder import Advance, TextEncoder
     from harness.runners.adapter import ICLEncoder
+    from harness.runners.evaluate import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +102,7 @@ def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
         splits=config.splits,
         languages=config.languages,
         zero_shot_only=all(shots == 0 for shots in config.num_fewshot),
+        air=AirBenchFilter(task_types=config.task_types, domains=config.domains, datasets=config.datasets),
     )
     problems: list[str] = []
     for policy in policies:
@@ -139,6 +142,10 @@ def execute(config: RunConfig, hooks: RunHooks | None = None) -> RunSummary:
     run = RunDir(config.run_path())
     with run.lock():
         run.open_for(config.configuration())
+        if air_bench := [unit.air for unit in units if unit.air is not None]:
+            from harness.runners.air_bench import check_one_version
+
+            check_one_version(run, air_bench)
         return _execute(config, hooks, run, units, policies)
 
 
@@ -233,15 +240,14 @@ def _evaluate_all(
                     items=done.items,
                     mteb_result=done.mteb_result,
                     details=done.details,
+                    hits=done.hits,
                 )
                 encoder.store.flush()
                 summary.evaluated += 1
                 summary.texts += done.stats.texts
                 summary.encoded += done.stats.encoded
-                main = [row for row in done.rows if row.is_main]
-                score = sum(row.score for row in main) / len(main)
                 hooks.message(
-                    f"{title}: {main[0].metric} {100 * score:.2f}  ({done.stats.encoded} texts encoded, "
+                    f"{title}: {_outcome(done)}  ({done.stats.encoded} texts encoded, "
                     f"{done.stats.from_store} from the store, {done.details['evaluation_seconds']:.1f} s)"
                 )
         except HarnessError as error:
@@ -254,6 +260,13 @@ def _evaluate_all(
         run.write_scores(list(records.values()))
     _write(config, hooks, run, run_id, started, encoder, records, summary, complete=not summary.failures)
     return summary
+
+
+def _outcome(done: Evaluation) -> str:
+    """Return the score of a task and what belongs behind it; a test split of AIR-Bench has no score here."""
+    main = [row for row in done.rows if row.is_main]
+    score = f"{main[0].metric} {100 * sum(row.score for row in main) / len(main):.2f}" if main else ""
+    return "; ".join(part for part in (score, done.remark) if part)
 
 
 def _kept(run: RunDir, encoder: TextEncoder, adapters: dict[str, ICLEncoder]) -> dict[tuple[str, str], dict[str, Any]]:
@@ -293,7 +306,7 @@ def _write(
     """Write scores and table, the manifest last. Called before the first task as well, to claim the directory."""
     status = "complete" if complete else ("incomplete" if summary.failures else "running")
     run.write_scores(list(records.values()))
-    if records and hooks.render is not None:
+    if any(record["rows"] for record in records.values()) and hooks.render is not None:
         hooks.render(run.path)
     run.write_manifest(
         {

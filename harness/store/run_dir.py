@@ -5,7 +5,8 @@ scores.parquet                      one row per model, configuration, task, spli
 leaderboard.md                      the table
 tasks/<configuration>/<task>.json   one finished task: identity, score rows, hashes of its companions
 items/<configuration>/<task>.parquet  per-item outcomes
-mteb/<configuration>/<task>.json    mteb's TaskResult
+mteb/<configuration>/<task>.json    mteb's TaskResult; not of AIR-Bench's sets
+devhits/, testhits/<configuration>/<task>.parquet  retrieved documents of AIR-Bench's sets
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from harness.errors import ConfigError, ResultSchemaError, RunLockedError, StorageError
 from harness.store import atomic
+from harness.store.hits import hits_folder, write_hits
 from harness.store.schema import SCHEMA_VERSION, ScoreRow, arrow_schema
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ class RunDir:
             foreign = sorted(
                 entry.name for entry in self.path.glob("*") if not entry.name.startswith(".") and entry.name != "tasks"
             )
-            known = {"tasks", "items", "mteb", "scores.parquet", "leaderboard.md"}
+            known = {"tasks", "items", "mteb", "devhits", "testhits", "scores.parquet", "leaderboard.md"}
             if set(foreign) - known:
                 raise ConfigError(
                     f"--output-dir {self.path} holds files that are no run ({', '.join(foreign[:3])}). Use an empty one."
@@ -194,10 +196,22 @@ class RunDir:
         identity: dict[str, Any],
         rows: list[ScoreRow],
         items: pa.Table,
-        mteb_result: dict[str, Any],
+        mteb_result: dict[str, Any] | None,
         details: dict[str, Any],
+        hits: Mapping[str, pa.Table] | None = None,
     ) -> dict[str, Any]:
-        """Write one finished task: companions first, the record that makes it count last."""
+        """Write one finished task: companions first, the record that makes it count last.
+
+        Args:
+            configuration: name of the configuration.
+            task: name of the task.
+            identity: everything that the result depends on.
+            rows: its scores.
+            items: per-item outcomes.
+            mteb_result: mteb's TaskResult, of a task that mteb knows.
+            details: what else is worth keeping; not part of the identity.
+            hits: split -> retrieved documents, of a task that keeps them.
+        """
         import pyarrow.parquet as pq
 
         files: dict[str, str] = {}
@@ -205,8 +219,13 @@ class RunDir:
         with atomic.replacing(items_path) as temporary:
             pq.write_table(items, temporary, compression="zstd")
         files[items_path.relative_to(self.path).as_posix()] = hashlib.sha256(items_path.read_bytes()).hexdigest()
-        mteb_path = self.path / "mteb" / safe_name(configuration) / f"{safe_name(task)}.json"
-        files[mteb_path.relative_to(self.path).as_posix()] = atomic.write_json(mteb_path, mteb_result)
+        if mteb_result is not None:
+            mteb_path = self.path / "mteb" / safe_name(configuration) / f"{safe_name(task)}.json"
+            files[mteb_path.relative_to(self.path).as_posix()] = atomic.write_json(mteb_path, mteb_result)
+        for split, table in (hits or {}).items():
+            hits_path = self.path / hits_folder(split) / safe_name(configuration) / f"{safe_name(task)}.parquet"
+            write_hits(hits_path, table)
+            files[hits_path.relative_to(self.path).as_posix()] = hashlib.sha256(hits_path.read_bytes()).hexdigest()
         record: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "configuration": configuration,
