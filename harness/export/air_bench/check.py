@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import TaskNotFoundError
 from harness.export.air_bench.container import list_members, open_zip, read_member
-from harness.export.air_bench.ids import Ids, IdSource
+from harness.export.air_bench.ids import IdSource
 from harness.export.air_bench.parse import Hits, NotJsonError, parse
 from harness.export.air_bench.rankings import check_rankings
 from harness.export.air_bench.rules import Finding
