@@ -38,8 +38,12 @@ Examples
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 @click.option("--limit", type=int, help="At most N items per split: FOR TESTING ONLY, the run is marked partial.")
-@click.option("--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise. AIR-Bench: dev,test.")
-@click.option("--languages", help="Comma-separated; ISO 639-3 codes for MTEB (eng,deu), AIR-Bench's own for it (en,de).")
+@click.option(
+    "--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise. AIR-Bench: dev,test."
+)
+@click.option(
+    "--languages", help="Comma-separated; ISO 639-3 codes for MTEB (eng,deu), AIR-Bench's own for it (en,de)."
+)
 @click.option("--task-types", help="AIR-Bench: qa, long-doc.")
 @click.option("--domains", help="AIR-Bench: domains, comma-separated (law,finance).")
 @click.option("--datasets", help="AIR-Bench: names of data sets, comma-separated (default,gpt3).")
