@@ -113,12 +113,12 @@ def _write(
 
 
 def _check(path: Path, data_dir: Path | None, version: str | None) -> int:
-    from harness.air_bench.data import set_ids
     from harness.export.air_bench.check import check_zip
+    from harness.export.air_bench.ids import data_ids
     from harness.export.air_bench.rules import exit_code
     from harness.report.text import plural
 
-    check = check_zip(path, version=version, ids=set_ids(data_dir))
+    check = check_zip(path, version=version, ids=data_ids(data_dir))
     for finding in check.findings:
         click.echo(finding.line)
     code = exit_code(check.findings)

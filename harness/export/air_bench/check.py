@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from harness.errors import TaskNotFoundError
 from harness.export.air_bench.container import list_members, open_zip, read_member
+from harness.export.air_bench.ids import IdSource
 from harness.export.air_bench.parse import Hits, NotJsonError, parse
 from harness.export.air_bench.rankings import check_rankings
 from harness.export.air_bench.rules import Finding
@@ -18,19 +19,6 @@ from harness.registry.names import suggest
 from harness.report.text import shorten
 
 _CHECKED_FIELDS = ("benchmark_version", "task_type", "domain", "language", "search_results")
-
-
-class Ids(NamedTuple):
-    """The ids of a set, from its data."""
-
-    documents: Set[str]
-    queries: Set[str]
-    """Of the split `test`."""
-    dev_queries: Set[str]
-
-
-IdSource = Callable[[AirBenchSet], Ids | None]
-"""Returns None where the data are not at hand."""
 
 
 @dataclass
@@ -73,17 +61,9 @@ def check_zip(path: Path, *, version: str | None = None, ids: IdSource | None = 
     with opened as archive:
         scored, findings = list_members(archive)
         check = Check(findings)
-        known: dict[AirBenchSet, Ids | None] = {}
-
-        def ids_of(air_set: AirBenchSet) -> Ids | None:
-            if air_set not in known:
-                known.clear()  # one set's ids in memory at a time
-                known[air_set] = ids(air_set) if ids is not None else None
-            return known[air_set]
-
         files = []
         for info in sorted(scored, key=lambda one: one.filename):
-            file = _check_file(archive, info, check, version, ids_of)
+            file = _check_file(archive, info, check, version, ids)
             if file is not None:
                 files.append(file)
     _check_versions(files, check, version)
@@ -93,24 +73,23 @@ def check_zip(path: Path, *, version: str | None = None, ids: IdSource | None = 
 
 
 def _check_file(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, check: Check, version: str | None, ids_of: IdSource
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, check: Check, version: str | None, source: IdSource | None
 ) -> _File | None:
     content = read_member(archive, info)
     if isinstance(content, Finding):
         check.findings.append(content)
         return None
-    # The path says which ids to compare with while parsing; whether it says the truth is checked afterwards.
+    # The path says which ids to compare with while parsing; a file under another name is parsed again.
     expected = _set_of_path(info.filename, version)
-    ids = ids_of(expected) if expected is not None else None
+    ids = source(expected) if expected is not None and source is not None else None
     try:
         parsed = parse(content, ids.documents if ids else None)
     except NotJsonError as error:
         check.findings.append(Finding("not-json", info.filename, f"no JSON: {error}"))
         return None
-    del content
     if not isinstance(parsed, Hits):
         check.findings.append(
-            Finding("missing-field", info.filename, f"a JSON {type(parsed).__name__}, no object with fields")
+            Finding("not-an-object", info.filename, f"a JSON {type(parsed).__name__}, no object with fields")
         )
         return None
     if parsed.repeated is not None:
@@ -120,10 +99,12 @@ def _check_file(
     findings, air_set = _check_fields(info.filename, parsed.fields)
     check.findings += findings
     if air_set is not None:
-        same = ids if air_set == expected else None
-        check.findings += check_rankings(info.filename, parsed.fields["search_results"], air_set, same)
+        if air_set != expected and source is not None:
+            ids = source(air_set)
+            parsed = parse(content, ids.documents if ids else None)
+        check.findings += check_rankings(info.filename, parsed.fields["search_results"], air_set, ids)
         check.sets.append(air_set)
-        if same is not None:
+        if ids is not None:
             check.against_ids.append(air_set)
     return _File(info.filename, parsed.fields, air_set)
 
@@ -153,8 +134,10 @@ def _check_fields(member: str, fields: dict[str, Any]) -> tuple[list[Finding], A
         findings.append(Finding("no-name", member, "without `model_name`"))
     version = fields["benchmark_version"]
     if not isinstance(version, str) or version not in air_bench_versions():
-        what = f"benchmark_version {version!r} is not known ({', '.join(air_bench_versions())})"
-        return [*findings, Finding("unknown-version", member, what)], None
+        what = f"benchmark_version {version!r} is none of the board's ({', '.join(air_bench_versions())})"
+        findings.append(Finding("unknown-version", member, what))
+        if not _has_sets(version):
+            return findings, None
     split = fields.get("split", "test")
     if split != "test":
         return [*findings, Finding("wrong-split", member, f"its split is {split!r}, not 'test'")], None
@@ -171,6 +154,14 @@ def _check_fields(member: str, fields: dict[str, Any]) -> tuple[list[Finding], A
     if PurePosixPath(member).name != file_name(air_set, "test"):
         findings.append(Finding("file-name", member, f"air-benchmark calls it {file_name(air_set, 'test')}"))
     return findings, air_set
+
+
+def _has_sets(version: object) -> bool:
+    """Whether the sets of a version are known that the board does not have (the mini one)."""
+    try:
+        return isinstance(version, str) and bool(air_bench_sets(version))
+    except TaskNotFoundError:
+        return False
 
 
 def _find_set(version: str, task_type: str, domain: str, language: object, dataset: object) -> AirBenchSet | str:
@@ -212,18 +203,16 @@ def _check_models(files: list[_File], path: Path, check: Check) -> None:
 
 
 def _check_sets(files: list[_File], check: Check) -> None:
-    seen: dict[AirBenchSet, str] = {}
+    seen: dict[str, str] = {}
     for file in files:
         if file.air_set is not None and file.air_set.version == check.version:
-            if file.air_set in seen:
-                what = f"{file.air_set.name} stands also in {seen[file.air_set]}"
-                check.findings.append(Finding("repeated-set", file.member, what))
-            seen[file.air_set] = file.member
-    if not seen:
-        return
-    for task_type in sorted({one.task_type for one in seen}):
+            name = file.air_set.name
+            if name in seen:
+                check.findings.append(Finding("repeated-set", file.member, f"{name} stands also in {seen[name]}"))
+            seen[name] = file.member
+    for task_type in sorted({one.task_type for one in check.sets}):
         wanted = [one for one in air_bench_sets(check.version) if one.task_type == task_type and "test" in one.splits]
-        absent = [f"{one.domain}/{one.language}_{one.dataset}" for one in wanted if one not in seen]
+        absent = [f"{one.domain}/{one.language}_{one.dataset}" for one in wanted if one.name not in seen]
         if absent:
             what = f"{len(absent)} of the {len(wanted)} sets of {task_type} are missing: {shorten(absent, 4)}"
             check.findings.append(Finding("missing-set", "", what))

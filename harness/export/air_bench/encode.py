@@ -67,7 +67,7 @@ def _check(ranking: Ranking, where: str) -> None:
 
 def _hits(ranking: Ranking, quoted: dict[str, str]) -> str:
     """Return the JSON object of one query's documents; `quoted` remembers the ids in quotation marks."""
-    if not ranking.scores:
+    if not len(ranking.scores):
         return "{}"
     lines = []
     for document_id, score in zip(ranking.document_ids, ranking.scores, strict=True):

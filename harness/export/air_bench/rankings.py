@@ -12,7 +12,7 @@ from harness.registry.air_bench_layout import MAX_HITS
 from harness.report.text import plural, shorten
 
 if TYPE_CHECKING:
-    from harness.export.air_bench.check import Ids
+    from harness.export.air_bench.ids import Ids
 
 
 def check_rankings(member: str, results: Any, air_set: AirBenchSet, ids: Ids | None) -> list[Finding]:

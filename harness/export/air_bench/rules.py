@@ -65,6 +65,7 @@ RULES = {
     "repeated-set": Rule(Verdict.MIS_SCORED, "scores both and keeps the one that its disk lists last"),
     # the fields
     "not-json": Rule(Verdict.REFUSED, _CRASH),
+    "not-an-object": Rule(Verdict.REFUSED, _CRASH),
     "missing-field": Rule(Verdict.REFUSED, _VOID),
     "no-split": Rule(Verdict.REMARK, "takes it as `test`"),
     "no-name": Rule(Verdict.REMARK, "shows the name given at the upload"),

@@ -14,12 +14,10 @@ from harness.export.air_bench.write import SetResult
 from harness.registry.air_bench import AirBenchSet, air_bench_sets
 from harness.registry.air_bench_layout import checked_name, model_folder
 from harness.registry.names import suggest
-from harness.report.text import plural
 from harness.store.hits import hits_folder
 from harness.store.run_dir import RunDir
 
 SPLITS = ("dev", "test")
-_PREFIX = "air-bench/"
 _BATCH_ROWS = 1 << 17
 
 
@@ -40,10 +38,10 @@ class AirRun:
 
     def absent(self) -> dict[str, list[AirBenchSet]]:
         """Return the board's sets that the run lacks, by task type; a submission without them gets no average."""
-        have = {result.air_set for result in self.split("test")}
+        have = {result.air_set.name for result in self.split("test")}
         missing: dict[str, list[AirBenchSet]] = {}
         for one in air_bench_sets(self.version):
-            if "test" in one.splits and one not in have:
+            if "test" in one.splits and one.name not in have:
                 missing.setdefault(one.task_type, []).append(one)
         return missing
 
@@ -70,7 +68,7 @@ def open_air_run(path: Path, *, configuration: str | None = None, name: str | No
         raise ConfigError(
             f"{path} is a --limit {limit} run: the board would score only a part. Run it without --limit."
         )
-    records = [record for record in run.verified_records() if str(record["task_name"]).startswith(_PREFIX)]
+    records = [record for record in run.verified_records() if "benchmark_version" in record["identity"]["protocol"]]
     if not records:
         raise IncompleteRunError(f"{path} holds no finished AIR-Bench set. Run it with --benchmark AIR-Bench_24.05.")
     chosen = _chosen(path, records, configuration)
@@ -78,8 +76,8 @@ def open_air_run(path: Path, *, configuration: str | None = None, name: str | No
     version = str(found[0]["identity"]["protocol"]["benchmark_version"])
     places = {one.name: one for one in air_bench_sets(version)}
     results = [result for record in found for result in _results(path, record, places)]
-    order = {one: place for place, one in enumerate(places.values())}
-    results.sort(key=lambda result: (order[result.air_set], result.split))
+    order = list(places)
+    results.sort(key=lambda result: (order.index(result.air_set.name), result.split))
     model = checked_name(name) if name is not None else model_folder(str(manifest["model"]["model_name"]), chosen)
     return AirRun(model, version, chosen, tuple(results))
 
@@ -147,8 +145,3 @@ def _runs(batch: Any) -> Iterator[Ranking]:
     for end, query in zip(ends.run_ends.to_pylist(), ends.values.to_pylist(), strict=True):
         yield Ranking(query, documents[start:end], scores[start:end])
         start = end
-
-
-def describe(results: Sequence[SetResult]) -> str:
-    """Return "64 sets"; for the messages of the command."""
-    return plural(len(results), "set")
