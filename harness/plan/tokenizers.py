@@ -130,7 +130,7 @@ def embed_dim(model: str, revision: str | None, known: dict[str, int]) -> int | 
     if model == EMBEDDED:
         from harness.encoder.embedded import CONFIG
 
-        return int(CONFIG["hidden_size"])  # type: ignore[call-overload]
+        return int(str(CONFIG["hidden_size"]))
     folder = model_folder(model, revision)
     if folder is not None and (folder / "config.json").is_file():
         try:
