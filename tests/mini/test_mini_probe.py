@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,10 @@ import numpy as np
 import pytest
 
 from harness import paths
+from harness.encoder.load import load_text_encoder
+from harness.encoder.sources import ModelSource
+from harness.encoder.text_encoder import TextEncoder
+from harness.prompts.profile import load_profiles
 from harness.registry import RegisteredTask, Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,49 +167,40 @@ def test_the_vague_instruction_is_the_same_everywhere_and_the_precise_one_names_
     assert len(set(precise)) == len(precise) == 16
 
 
-class WordsOrNoise:
-    """Vectors without a model: a bag of words, or random ones, of which neither reads a prompt."""
+class Noise:
+    """A random vector for each text; it reads no prompt."""
 
     dtype = device = attention = "none"
     tokenization = "words"
     tokenizer_repaired = False
     batch_tokens = 1
-    embed_dim = 4096
+    embed_dim = 64
 
-    def __init__(self, profile: Any, seed: int | None) -> None:
+    def __init__(self, profile: Any, seed: int) -> None:
         self.profile = profile
         self.seed = seed
 
     def encode(self, texts: Any, _prompt: Any, _side: str, _max: int, _advance: Any = None) -> tuple[Any, int]:
-        import zlib
-
-        vectors = np.full((len(texts), self.embed_dim), 1e-6, dtype=np.float32)
-        for number, text in enumerate(texts):
-            if self.seed is not None:
-                rng = np.random.default_rng([self.seed, zlib.crc32(text.encode())])
-                vectors[number] = rng.standard_normal(self.embed_dim)
-            for word in words(text) if self.seed is None else ():
-                vectors[number, zlib.crc32(word.encode()) % self.embed_dim] += 1
-        return vectors, 0
+        draws = [np.random.default_rng([self.seed, zlib.crc32(text.encode())]) for text in texts]
+        return np.array([rng.standard_normal(self.embed_dim) for rng in draws], dtype=np.float32), 0
 
 
-def scores(seed: int | None, tmp_path: Path) -> dict[str, float]:
-    """The accuracy of each group, through the product's evaluation."""
-    from harness.encoder.sources import ModelSource
-    from harness.encoder.text_encoder import TextEncoder
-    from harness.prompts.profile import load_profiles
+def noise(seed: int, tmp_path: Path) -> TextEncoder:
+    profile = load_profiles()["bag-of-words"]
+    source = ModelSource("tests/noise", "1", tmp_path, "0", "0")
+    return TextEncoder(Noise(profile, seed), source, 256, 256)
+
+
+def scores(text_encoder: TextEncoder) -> dict[str, float]:
+    """The accuracy of each group without examples, through the product's evaluation."""
     from harness.runners.adapter import ICLEncoder
     from harness.runners.evaluate import evaluate_unit, make_task
     from harness.runners.prompts import PromptPolicy
     from harness.runners.tasks import resolve_units
 
     registry = Registry.load()
-    profile = load_profiles()["all-minilm-l6-v2"]
-    source = ModelSource("tests/words", "1", tmp_path, "0", "0")
-    encoder = ICLEncoder(
-        TextEncoder(WordsOrNoise(profile, seed), source, 256, 256),  # type: ignore[arg-type]
-        PromptPolicy(registry=registry, profile=profile, num_fewshot=0),
-    )
+    policy = PromptPolicy(registry=registry, profile=text_encoder.backend.profile, num_fewshot=0)
+    encoder = ICLEncoder(text_encoder, policy)
     units = resolve_units(
         registry, benchmarks=("mini-probe",), tasks=(), data_dir=None, splits=(), languages=(), zero_shot_only=True
     )
@@ -216,7 +212,7 @@ def scores(seed: int | None, tmp_path: Path) -> dict[str, float]:
 
 
 def test_without_examples_words_alone_reach_a_quarter_and_noise_an_eighth(tmp_path: Path) -> None:
-    by_words, by_noise = scores(None, tmp_path), scores(7, tmp_path)
+    by_words, by_noise = scores(load_text_encoder("bag-of-words")), scores(noise(7, tmp_path))
 
     assert set(by_words) == set(by_noise) == set(GROUPS)
     for group in GROUPS:
