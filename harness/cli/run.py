@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from harness.report.table import LeaderboardTable
 
 _PATH = click.Path(path_type=Path)
 
@@ -80,16 +82,21 @@ def _run(settings: Any, *, quiet: bool) -> int:
     from harness.report.files import write_leaderboard
     from harness.runners.run import RunHooks, execute
 
+    tables: list[LeaderboardTable] = []
+
+    def render(path: Path) -> None:
+        # Kept for the terminal: intervals over large tasks take a while, so they are computed once.
+        tables.extend(write_leaderboard(path, registry_dirs=settings.registry_dir))
+
     display = RunDisplay(enabled=not quiet)
     if settings.limit:
         display.message(f"--limit {settings.limit}: FOR TESTING ONLY. The run is marked partial.")
     with display:
-        write = partial(write_leaderboard, registry_dirs=settings.registry_dir)
-        summary = execute(settings, RunHooks(display.message, display.start, write))
-    if not quiet and (summary.path / "leaderboard.md").exists():
-        from harness.cli.report import report
+        summary = execute(settings, RunHooks(display.message, display.start, render))
+    if not quiet and tables:
+        from harness.cli.report import print_tables
 
-        report([summary.path], benchmark=None, output_dir=None, per_task=False, registry_dirs=settings.registry_dir)
+        print_tables(tables)
     for name, failure in summary.failures.items():
         click.echo(f"harness: {name}: {failure}", err=True)
     if summary.evaluated == 0 and summary.reused and not summary.failures:

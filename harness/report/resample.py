@@ -33,6 +33,14 @@ class Resampled(NamedTuple):
     """`[B]`: other minus base."""
 
 
+class PairedCell(NamedTuple):
+    """Two runs on one split and subset of a task."""
+
+    resampled: str
+    """What was drawn with replacement."""
+    outcome: Resampled
+
+
 Scores = tuple["Floats", "Floats"]
 """Base and other score per resample, `[B]` each."""
 
