@@ -21,7 +21,9 @@ Examples
   icl-harness run --model BAAI/bge-en-icl --benchmark "MTEB(eng, v2)" --num-fewshot 0,all
   icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline""",
 )
-@click.option("-m", "--model", help="embedded, all-MiniLM-L6-v2, a model directory, or a hub id.")
+@click.option(
+    "-m", "--model", help="embedded, all-MiniLM-L6-v2, bag-of-words, tfidf, static-bag, a model directory, or a hub id."
+)
 @click.option("--revision", help="Hub commit, tag or branch of the model.")
 @click.option("--profile", help="Model profile by name or file; found by the model's name otherwise.")
 @click.option("-b", "--benchmark", multiple=True, help="Benchmark; may be given several times.")
@@ -31,7 +33,9 @@ Examples
     "--fewshot-seed", help="Seeds, comma-separated: examples chosen and ordered by each instead of file order."
 )
 @click.option("--examples", help="Example set: 'curated' (the default) or a folder of example files.")
-@click.option("--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated) or 'mteb'.")
+@click.option(
+    "--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated), 'mteb', or another of the tasks."
+)
 @click.option("-o", "--output-dir", type=_PATH, help="Run directory; by default one under results/runs/.")
 @click.option("--data-dir", type=_PATH, help="Folder with local data, one sub-folder per task.")
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")

@@ -17,6 +17,7 @@ from harness.errors import DatasetUnavailableError, EncodingError, HarnessError,
 from harness.runners.adapter import ICLEncoder
 from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
+from harness.runners.task_texts import task_texts
 from harness.runners.tasks import TaskUnit, content_addressed_cache, dataset_revision, make_task
 from harness.store.run_dir import canonical_sha256
 from harness.store.schema import ScoreRow
@@ -104,6 +105,7 @@ def evaluate_unit(
         if limit:
             limit_task(task, limit)
         loaded = time.perf_counter()
+        encoder.text_encoder.prepare(lambda: task_texts(task))
         with record(task) as recording, tempfile.TemporaryDirectory() as nowhere:
             try:
                 result = mteb.evaluate(

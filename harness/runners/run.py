@@ -182,7 +182,7 @@ def _execute(
         ),
     )
     encoder.on_start = hooks.progress
-    if not config.no_cache:
+    if not config.no_cache and encoder.lasting:
         from harness.encoder.vectors import EmbeddingStore
 
         encoder.store = LayeredStore(encoder.store, EmbeddingStore(max_bytes=cache_limit()))
