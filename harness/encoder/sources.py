@@ -140,8 +140,7 @@ def resolve_source(model: str, *, revision: str | None = None, offline: bool = F
     if model == EMBEDDED:
         from harness.encoder.embedded import embedded_directory
 
-        directory = embedded_directory()
-        return _local(directory, "icl-harness/embedded", label="untrained")
+        return _local(embedded_directory(), "icl-harness/embedded")
     if path.is_dir():
         if revision is not None:
             raise ConfigError(f"--revision {revision!r} belongs to hub models; {model!r} is a directory.")
