@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ import numpy as np
 from harness.encoder.checks import check_texts, check_vectors
 from harness.encoder.memory_store import MemoryStore, VectorStore, text_key
 from harness.encoder.sources import ModelSource
+from harness.encoder.words import FittedBackend
 from harness.prompts.profile import ModelProfile
 from harness.prompts.template import TaskPrompt
 from harness.types import Side
@@ -27,7 +28,7 @@ ENCODER_VERSION = 1
 
 
 class Backend(Protocol):
-    """A loaded model; DecoderEncoder and SentenceEncoder."""
+    """A loaded model: DecoderEncoder, SentenceEncoder, and the baselines of harness/encoder/words.py."""
 
     profile: ModelProfile
     device: str
@@ -97,6 +98,8 @@ class TextEncoder:
     store: VectorStore = field(default_factory=MemoryStore)
     on_start: Callable[[int, str], Advance | None] | None = None
     """Called with the number of texts to encode and a title; returns the progress callback."""
+    lasting: bool = True
+    """Whether vectors are worth keeping on disk; those of a baseline are cheaper to make than to read."""
 
     def identity(self) -> dict[str, str | int | bool]:
         """Return everything but the prompt and the text that a vector depends on."""
@@ -126,7 +129,18 @@ class TextEncoder:
             "prompt": prompt.query_fingerprint if side == "query" else prompt.document_template,
             "max_tokens": self.query_max_tokens if side == "query" else self.document_max_tokens,
         }
+        if isinstance(self.backend, FittedBackend):
+            parts["fitted"] = self.backend.fitted
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def prepare(self, texts: Callable[[], Iterable[str]]) -> None:
+        """Hand a task's texts to a model whose vectors depend on them, before any of them is encoded.
+
+        Args:
+            texts: gives all texts of the task; called only by such a model.
+        """
+        if isinstance(self.backend, FittedBackend):
+            self.backend.fit(texts())
 
     def encode(
         self, texts: Sequence[object], prompt: TaskPrompt, side: Side, *, normalize: bool, where: str

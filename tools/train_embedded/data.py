@@ -1,0 +1,31 @@
+"""All texts of the distillation in one fixed order."""
+
+from __future__ import annotations
+
+import random
+
+from tools.train_embedded.grammar import sentences
+from tools.train_embedded.texts import clean, docstrings, word_glosses, wordnet_texts
+from tools.train_embedded.wordnet import WordNet
+
+DATA_SEED = 7
+"""Of the texts; the same for every training seed, so that teacher vectors are computed once."""
+
+
+def distillation_texts(wordnet: WordNet, *, rare_glosses: int, own_sentences: int) -> list[str]:
+    """Return the distinct texts, shuffled.
+
+    Args:
+        wordnet: the database.
+        rare_glosses: how many glosses of meanings without counted use are added.
+        own_sentences: how many sentences of the grammar are added.
+    """
+    found = [
+        *wordnet_texts(wordnet, DATA_SEED, rare_glosses),
+        *word_glosses(wordnet),
+        *docstrings(9000),
+        *sentences(own_sentences, DATA_SEED),
+    ]
+    texts = list(dict.fromkeys(text for text in map(clean, found) if text))
+    random.Random(DATA_SEED).shuffle(texts)
+    return texts
