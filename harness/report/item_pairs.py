@@ -75,6 +75,8 @@ def pair_items(base: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
         base, other = base.sort_by(order), other.sort_by(order)
         if not _same(base, other, KEYS):
             raise NotPairedError("the two runs have different items")
+    if ("gold" in base.column_names) != ("gold" in other.column_names):
+        raise NotPairedError("one of the two runs has no gold labels")
     if "gold" in base.column_names and not _same(base, other, ("gold",)):
         raise NotPairedError("the two runs have different gold labels")
     return base, other
