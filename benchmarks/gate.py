@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness.check.compare import CheckOptions, check_results
-from harness.check.outcome import Verdict
 
 from benchmarks.gate_rates import (
     Decision,
@@ -35,6 +33,8 @@ from benchmarks.gate_rates import (
 )
 from benchmarks.gate_simulation import pair_up
 from harness.check.baseline_file import read_baseline
+from harness.check.compare import CheckOptions, check_results
+from harness.check.outcome import Verdict
 from harness.check.tolerance import Tolerances
 from harness.cli.main import main as command
 from harness.store.stored_run import read_run
@@ -44,7 +44,7 @@ OUT = Path(__file__).parent / "results"
 
 
 def decide(
-    run: Any, baseline: Any, tolerances: Tolerances, allowed: tuple[str, ...] = (), *, resamples: int = 2000
+    run: Any, baseline: Any, tolerances: Tolerances, allowed: tuple[str, ...] = (), *, resamples: int = 1000
 ) -> Decision:
     """Return the gate's decision, by the function that `check` calls."""
     options = CheckOptions(allowed=frozenset(allowed), resamples=resamples)

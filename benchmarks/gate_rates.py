@@ -172,12 +172,19 @@ def equal_quality(
 
 
 def drops(
-    decide: Decide, manifest: Any, pairs: Sequence[TaskPair], rng: np.random.Generator, runs: int, rate: Rate
+    decide: Decide,
+    manifest: Any,
+    pairs: Sequence[TaskPair],
+    rng: np.random.Generator,
+    runs: int,
+    rate: Rate,
+    *,
+    precise: bool = True,
 ) -> Rate:
     """Check changed subjects of which one task has dropped by max(5 paired standard errors, twice the effect floor)."""
     ready = []
     for pair in pairs:
-        drop = drop_of(pair, rng, errors=5, least=2 * EFFECT_FLOOR)
+        drop = drop_of(pair, rng, errors=5, least=2 * EFFECT_FLOOR, draws=12 if precise else 4)
         where = "/".join(pair.key)
         if drop is None:
             rate.notes.append(f"{where}: five standard errors are more than the whole score; not in the test")
