@@ -54,7 +54,7 @@ def _xml(text: str) -> str:
     return visible(text)
 
 
-def annotations(outcome: Outcome) -> Iterator[str]:
+def workflow_commands(outcome: Outcome) -> Iterator[str]:
     """Yield GitHub workflow commands: one error for each of the worst five, one line for the whole."""
     for one in outcome.worst[:WORST]:
         yield f"::error title={_property(f'{one.verdict} {one.configuration}/{one.task}')}::{_data(sentence(one))}"

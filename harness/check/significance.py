@@ -108,14 +108,12 @@ def sign_flip_p(units: Floats, rng: np.random.Generator, resamples: int = RESAMP
         positives = rng.binomial(counts, 0.5, size=(resamples, len(sizes)))
         extreme = int(np.sum(np.abs((2.0 * positives - counts) @ sizes) >= least))
     else:
-        values: NDArray[Any] = units.astype(np.float32) if len(units) > 1000 else units
         step = max(_CHUNK_CELLS // len(units), 1)
         for start in range(0, resamples, step):
             size = min(step, resamples - start)
             bits = np.frombuffer(rng.bytes(size * ((len(units) + 7) // 8)), dtype=np.uint8).reshape(size, -1)
-            signs: NDArray[Any] = np.unpackbits(bits, axis=1, count=len(units)).astype(values.dtype)
-            sums = 2 * np.asarray(signs @ values, dtype=np.float64) - float(values.sum(dtype=np.float64))
-            extreme += int(np.sum(np.abs(sums) >= least * (1 - 1e-6)))
+            positive: NDArray[Any] = np.unpackbits(bits, axis=1, count=len(units)).astype(np.float64)
+            extreme += int(np.sum(np.abs(2 * np.asarray(positive @ units) - float(units.sum())) >= least))
     return (1 + extreme) / (1 + resamples)
 
 

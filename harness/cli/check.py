@@ -76,7 +76,7 @@ def check_command(
     if (baseline is None) == (against is None):
         raise ConfigError("check needs either --baseline or --against; see icl-harness check --help.")
     if against is not None:
-        unused = {
+        unused: dict[str, object] = {
             "--tolerance-file": tolerance_file,
             "--allow-change": allow_change,
             "--effect-floor": effect_floor,
@@ -161,7 +161,7 @@ def _write(outcome: Outcome, *, as_json: bool, junit: Path | None, github: bool 
     if junit is not None:
         write_bytes(junit, ci.junit(outcome))
     if os.environ.get("GITHUB_ACTIONS") == "true" if github is None else github:
-        for line in ci.annotations(outcome):
+        for line in ci.workflow_commands(outcome):
             click.echo(line, err=as_json)
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
