@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.report.item_files import KEYS
 from harness.report.resample import (
     RESAMPLES,
+    PairedCell,
     Resampled,
     generator,
     resample_average_precision,
@@ -41,13 +42,6 @@ class _Method(NamedTuple):
     """What is drawn with replacement: `pairs`, `queries`, `texts and experiments`, ..."""
     columns: tuple[str, ...]
     compute: Callable[[Arrays, Arrays, np.random.Generator, int], Resampled]
-
-
-class PairedCell(NamedTuple):
-    """Two runs on one split and subset."""
-
-    resampled: str
-    outcome: Resampled
 
 
 def item_columns(metric: str, task_type: str) -> tuple[str, ...]:

@@ -35,6 +35,14 @@ class Resampled(NamedTuple):
     """`[N]`: other minus base per item (or per experiment), for a score that is the mean of these."""
 
 
+class PairedCell(NamedTuple):
+    """Two runs on one split and subset of a task."""
+
+    resampled: str
+    """What was drawn with replacement."""
+    outcome: Resampled
+
+
 Scores = tuple["Floats", "Floats"]
 """Base and other score per resample, `[B]` each."""
 
