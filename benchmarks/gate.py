@@ -24,6 +24,7 @@ from benchmarks.gate_rates import (
     Decision,
     FaultResult,
     Rate,
+    calibration_size,
     drops,
     equal_quality,
     noise_real,
@@ -77,7 +78,9 @@ def measure(
         model = group[0].manifest["model"]
         what = f"{model['model_name'].rpartition('/')[2]}, {model['dtype']}"
         rates.append(noise_simulated(decide, group, rng, runs, Rate(f"clean, simulated from sigma ({what})", "<= 1 %")))
-        real = Rate(f"clean, {len(group)} real re-runs, bounds from 8 of them ({what})", "<= 1 %")
+        real = Rate(
+            f"clean, {len(group)} real re-runs, bounds from {calibration_size(group)} of them ({what})", "<= 1 %"
+        )
         rates.append(noise_real(decide, group, rng, runs, real))
         start = Rate(f"clean, {len(group)} real re-runs, start values ({what})", "not promised")
         rates.append(noise_unmeasured(decide, group, start))
@@ -91,7 +94,8 @@ def measure(
     faults = []
     if baseline is not None:
         stored = read_baseline(baseline)
-        places = range(len(stored.records))
+        types = [record["rows"][0]["task_type"] for record in stored.records]
+        places = [types.index(one) for one in dict.fromkeys(types)]
         faults = list(structural(lambda folder: check_code(folder, baseline), stored, places))
     return rates, faults
 

@@ -154,7 +154,8 @@ def test_changed_subjects_of_equal_quality_and_drops_over_all_types(
 
 
 @pytest.mark.soak
-def test_every_structural_fault_is_found_in_every_task(baseline: Baseline) -> None:
-    found = list(structural(partial(check_code, baseline=BASELINE), baseline, range(len(baseline.records))))
-    assert len(found) == len(FAULTS) * len(baseline.records)
+def test_every_structural_fault_is_found_in_tasks_of_all_kinds(baseline: Baseline) -> None:
+    places = range(0, len(baseline.records), 3)
+    found = list(structural(partial(check_code, baseline=BASELINE), baseline, places))
+    assert len(found) == len(FAULTS) * len(places)
     assert [(one.fault, one.task, one.exit_code) for one in found if not one.found] == []
