@@ -32,7 +32,7 @@ from benchmarks.gate_rates import (
     noise_unmeasured,
     structural,
 )
-from benchmarks.gate_simulation import pair_up
+from benchmarks.gate_simulation import in_memory, pair_up
 from harness.check.baseline_file import read_baseline
 from harness.check.compare import CheckOptions, check_results
 from harness.check.outcome import Verdict
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     started = time.perf_counter()
-    groups = [[read_run(path) for path in sorted(folder.glob("repeat-*"))] for folder in options.repeats]
+    groups = [[in_memory(read_run(path)) for path in sorted(folder.glob("repeat-*"))] for folder in options.repeats]
     subjects = [(read_run(first), read_run(second)) for first, second in options.pair]
     rates, faults = measure(groups, subjects, options.baseline, runs=options.runs)
     names = [f"--repeats {folder.name}" for folder in options.repeats]

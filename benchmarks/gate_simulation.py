@@ -36,11 +36,11 @@ class MemoryResults:
         self.path = Path("simulated")
         self.manifest = dict(manifest)
         self.records = tuple(records)
-        self._items = dict(items)
+        self.items_by_key = items
 
     def items(self, configuration: str, task: str) -> pa.Table:
         """Return the per-item outcomes of a task."""
-        return self._items[configuration, task]
+        return self.items_by_key[configuration, task]
 
 
 @dataclass(frozen=True)
@@ -312,21 +312,20 @@ def table_of(pair: TaskPair, arrays: Arrays, row: Mapping[str, Any]) -> pa.Table
     )
 
 
-def shifted(results: Any, shift: Callable[[Key], float]) -> MemoryResults:
-    """Return a result set with its scores moved, items as they were: noise of the unchanged subject."""
+def in_memory(results: Any) -> MemoryResults:
+    """Return results with their main rows and items in memory, to be used thousands of times."""
+    records = [{**one, "rows": [row for row in one["rows"] if row["is_main"]]} for one in results.records]
+    keys = [(one["configuration"], one["task_name"]) for one in records]
+    return MemoryResults(results.manifest, records, {key: results.items(*key) for key in keys})
+
+
+def shifted(results: MemoryResults, shift: Callable[[Key], float]) -> MemoryResults:
+    """Return results with their scores moved, items as they were: noise of the unchanged subject."""
     records = []
     for record in results.records:
-        moved = copy.deepcopy(record)
         by = shift((record["configuration"], record["task_name"]))
-        for row in moved["rows"]:
-            if row["is_main"]:
-                row["score"] += by
-        records.append(moved)
-    items = {
-        (one["configuration"], one["task_name"]): results.items(one["configuration"], one["task_name"])
-        for one in records
-    }
-    return MemoryResults(results.manifest, records, items)
+        records.append({**record, "rows": [{**row, "score": row["score"] + by} for row in record["rows"]]})
+    return MemoryResults(results.manifest, records, results.items_by_key)
 
 
 def _rekey(record: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.gate import check_code, decide
 from benchmarks.gate_faults import FAULTS
 from benchmarks.gate_rates import Rate, drops, equal_quality, noise_real, noise_simulated, structural
-from benchmarks.gate_simulation import MemoryResults, TaskPair, pair_up, score
+from benchmarks.gate_simulation import MemoryResults, TaskPair, in_memory, pair_up, score
 from harness.check.baseline_file import Baseline, read_baseline, task_score
 from harness.store.stored_run import StoredRun, read_run
 
@@ -79,11 +79,9 @@ def test_drops_of_five_standard_errors_are_found(baseline: Baseline, pairs: list
     assert rate.gate >= 13
 
 
-@pytest.mark.parametrize("place", [0, -1])
-def test_every_structural_fault_is_found(place: int, baseline: Baseline) -> None:
-    place %= len(baseline.records)
-    found = list(structural(partial(check_code, baseline=BASELINE), baseline, [place]))
-    assert {one.fault for one in found} == {fault.name for fault in FAULTS}
+def test_every_structural_fault_is_found(baseline: Baseline) -> None:
+    found = list(structural(partial(check_code, baseline=BASELINE), baseline, [0]))
+    assert [one.fault for one in found] == [fault.name for fault in FAULTS]
     assert [(one.fault, one.exit_code) for one in found if not one.found] == []
 
 
@@ -122,7 +120,7 @@ def test_at_most_one_clean_run_in_a_hundred_alarms(dtype: str, tmp_path: Path) -
     config = build_config(
         {"model": "all-MiniLM-L6-v2", "benchmark": "mini", "num_fewshot": "0", "offline": True, "dtype": dtype}
     )
-    repeats = list(run_repeats(config, 12, tmp_path, RunHooks()))
+    repeats = [in_memory(run) for run in run_repeats(config, 12, tmp_path, RunHooks())]
     rng = np.random.default_rng(3)
     for rate in (
         noise_simulated(decide, repeats, rng, 1000, Rate("", "")),
@@ -155,7 +153,7 @@ def test_changed_subjects_of_equal_quality_and_drops_over_all_types(
 
 @pytest.mark.soak
 def test_every_structural_fault_is_found_in_tasks_of_all_kinds(baseline: Baseline) -> None:
-    places = range(0, len(baseline.records), 3)
+    places = range(0, len(baseline.records), 5)
     found = list(structural(partial(check_code, baseline=BASELINE), baseline, places))
     assert len(found) == len(FAULTS) * len(places)
     assert [(one.fault, one.task, one.exit_code) for one in found if not one.found] == []
