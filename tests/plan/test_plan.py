@@ -282,7 +282,9 @@ def test_store_bytes_are_what_the_store_takes(tmp_path: Path) -> None:
     assert store_bytes(texts, dim) == pytest.approx(taken, rel=0.1)
 
 
-def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(tmp_path: Path) -> None:
+def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = plan_for(tasks="STS16")
     cost = plan.total()
 
@@ -297,6 +299,14 @@ def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(tmp_path: Pa
     )
     with pytest.raises(ConfigError, match="no run directory in which texts were encoded"):
         rate_of_run(tmp_path)
+    arguments = ["plan", "-m", "embedded", "-t", "MiniReranking,MiniSTS", "-k", "0", "--compare", str(tmp_path / "run")]
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert f"506 / {details['texts']}" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    recorded = {one["task"]: one["recorded"] for one in json.loads(capsys.readouterr().out)["tasks"]}
+    assert recorded["MiniSTS"] is None
+    assert recorded["MiniReranking"]["tokens"] == details["tokens"]
 
 
 def test_other_splits_than_the_statistics_know_are_named_not_guessed() -> None:
@@ -383,6 +393,7 @@ def test_campaign_is_planned_run_by_run(tmp_path: Path, capsys: pytest.CaptureFi
         (["-t", "STS16", "--texts-per-second", "1", "--tokens-per-second", "1"], "give one of"),
         (["-t", "STS16", "--texts-per-second", "0"], "texts-per-second"),
         (["-t", "STS16", "--rate-from", "nowhere"], "no run directory"),
+        (["-t", "STS16", "--compare", "nowhere"], "no run directory"),
         (["-t", "STS16", "-m", "nonsense"], "is no directory, no built-in name and no hub id"),
         (["-t", "STS16", "-m", "org/unknown"], "no profile"),
     ],
