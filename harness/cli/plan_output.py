@@ -122,7 +122,7 @@ def add_recorded(content: dict[str, Any], recorded: Recorded) -> None:
 
 def comparison_text(plan: Plan, recorded: Recorded) -> str:
     """Return the planned counts beside those of a run."""
-    rows = [("task", "configuration", "texts", "distinct", "tokens", "planned / encoded tokens")]
+    rows: list[tuple[str, ...]] = [("task", "configuration", "texts", "distinct", "tokens", "planned / encoded tokens")]
     for one in plan.tasks:
         cost = recorded.get((one.task, one.configuration))
         if cost is None:
