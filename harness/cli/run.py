@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from harness.campaign import Campaign
     from harness.config import RunConfig
+    from harness.report.table import LeaderboardTable
     from harness.runners.run import RunSummary
 
 _PATH = click.Path(path_type=Path)
@@ -28,7 +29,9 @@ Examples
   icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline
   icl-harness run --config campaign.yaml""",
 )
-@click.option("-m", "--model", help="embedded, all-MiniLM-L6-v2, a model directory, or a hub id.")
+@click.option(
+    "-m", "--model", help="embedded, all-MiniLM-L6-v2, bag-of-words, tfidf, static-bag, a model directory, or a hub id."
+)
 @click.option("--revision", help="Hub commit, tag or branch of the model.")
 @click.option("--profile", help="Model profile by name or file; found by the model's name otherwise.")
 @click.option("-b", "--benchmark", multiple=True, help="Benchmark; may be given several times.")
@@ -38,7 +41,9 @@ Examples
     "--fewshot-seed", help="Seeds, comma-separated: examples chosen and ordered by each instead of file order."
 )
 @click.option("--examples", help="Example set: 'curated' (the default) or a folder of example files.")
-@click.option("--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated) or 'mteb'.")
+@click.option(
+    "--instructions", help="Instruction set: 'default' (as bge-en-icl was evaluated), 'mteb', or another of the tasks."
+)
 @click.option("-o", "--output-dir", type=_PATH, help="Run directory; by default one under results/runs/.")
 @click.option("--data-dir", type=_PATH, help="Folder with local data, one sub-folder per task.")
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
@@ -94,16 +99,21 @@ def run_settings(settings: RunConfig, *, quiet: bool) -> int:
     from harness.report.files import write_leaderboard
     from harness.runners.run import RunHooks, execute
 
+    tables: list[LeaderboardTable] = []
+
+    def render(path: Path) -> None:
+        # Kept for the terminal: intervals over large tasks take a while, so they are computed once.
+        tables.extend(write_leaderboard(path, registry_dirs=settings.registry_dir))
+
     display = RunDisplay(enabled=not quiet)
     if settings.limit:
         display.message(f"--limit {settings.limit}: FOR TESTING ONLY. The run is marked partial.")
     with display:
-        write = partial(write_leaderboard, registry_dirs=settings.registry_dir)
-        summary = execute(settings, RunHooks(display.message, display.start, write))
-    if not quiet and (summary.path / "leaderboard.md").exists():
-        from harness.cli.report import report
+        summary = execute(settings, RunHooks(display.message, display.start, render))
+    if not quiet and tables:
+        from harness.cli.report import print_tables
 
-        report([summary.path], benchmark=None, output_dir=None, per_task=False, registry_dirs=settings.registry_dir)
+        print_tables(tables)
     for name, failure in summary.failures.items():
         click.echo(f"harness: {name}: {failure}", err=True)
     _closing_lines([summary], summary.path)

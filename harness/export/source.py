@@ -69,6 +69,15 @@ class FinishedRun:
         """Hub commit, or a hash of the weights."""
         return str(self.manifest["model"]["model_revision"])
 
+    def check_target(self, directory: Path) -> None:
+        """Refuse to write into a run directory: its own files would be among those that --overwrite replaces.
+
+        Raises:
+            ConfigError: the target lies in this run.
+        """
+        if directory.resolve().is_relative_to(self.path.resolve()):
+            raise ConfigError(f"{directory} lies in the run directory {self.path}: choose a folder outside of it.")
+
     def configuration(self, name: str | None) -> str:
         """Return the configuration that was asked for, or the only one.
 

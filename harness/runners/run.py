@@ -73,7 +73,7 @@ class RunHooks:
     message: Callable[[str], None] = logger.info
     progress: Callable[[int, str], Advance | None] | None = None
     render: Callable[[Path], object] | None = None
-    """Writes the leaderboard of a run directory; called when scores.parquet is there, before the manifest."""
+    """Writes the leaderboard of a run directory; called once, when all scores are there, before the manifest."""
 
 
 def _known_names(config: RunConfig) -> tuple[ModelProfile, Registry]:
@@ -230,7 +230,7 @@ def _execute(
         ),
     )
     encoder.on_start = hooks.progress
-    if not config.no_cache:
+    if not config.no_cache and encoder.lasting:
         from harness.encoder.vectors import EmbeddingStore
 
         encoder.store = LayeredStore(encoder.store, EmbeddingStore(max_bytes=cache_limit()))
@@ -258,7 +258,7 @@ def _evaluate_all(
     total = len(units) * len(adapters)
     asked = {(name, unit.name) for unit in units for name in adapters}
     records = {key: record for key, record in _kept(run, encoder, adapters).items() if key not in asked}
-    _write(config, hooks, run, run_id, started, encoder, records, summary, complete=False)
+    _write(config, run, run_id, started, encoder, records, summary, complete=False)
     # Task by task rather than configuration by configuration: the documents of a task are then encoded once for all k.
     for number, (unit, configuration) in enumerate(((unit, name) for unit in units for name in adapters), start=1):
         title = f"[{number}/{total}] {unit.name} {configuration}"
@@ -299,7 +299,9 @@ def _evaluate_all(
             continue
         records[configuration, unit.name] = record
         run.write_scores(list(records.values()))
-    _write(config, hooks, run, run_id, started, encoder, records, summary, complete=not summary.failures)
+    if any(record["rows"] for record in records.values()) and hooks.render is not None:
+        hooks.render(run.path)
+    _write(config, run, run_id, started, encoder, records, summary, complete=not summary.failures)
     return summary
 
 
@@ -334,7 +336,6 @@ def _kept(run: RunDir, encoder: TextEncoder, adapters: dict[str, ICLEncoder]) ->
 
 def _write(
     config: RunConfig,
-    hooks: RunHooks,
     run: RunDir,
     run_id: str,
     started: str,
@@ -344,11 +345,9 @@ def _write(
     *,
     complete: bool,
 ) -> None:
-    """Write scores and table, the manifest last. Called before the first task as well, to claim the directory."""
+    """Write scores, the manifest last. Called before the first task as well, to claim the directory."""
     status = "complete" if complete else ("incomplete" if summary.failures else "running")
     run.write_scores(list(records.values()))
-    if any(record["rows"] for record in records.values()) and hooks.render is not None:
-        hooks.render(run.path)
     run.write_manifest(
         {
             "run_id": run_id,
