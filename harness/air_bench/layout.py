@@ -85,7 +85,9 @@ def local_files(root: Path, repository: str, one: AirBenchSet, part: str, split:
     folder = root / repository
     if not folder.is_dir():
         hint = " Only --splits dev needs it." if part == "qrels" else ""
-        raise DatasetUnavailableError(f"{one.name}: no folder {folder}.{hint} It is {ORGANISATION}/{repository} on the hub.")
+        raise DatasetUnavailableError(
+            f"{one.name}: no folder {folder}.{hint} It is {ORGANISATION}/{repository} on the hub."
+        )
     wanted = split_name(one, part, split)
     configurations = _configurations(folder)
     if not configurations:

@@ -52,9 +52,7 @@ def chosen_sets(version: str, wanted: AirBenchFilter) -> list[AirBenchSet]:
         and (not splits or splits & set(one.splits))
     ]
     if not chosen:
-        asked = ", ".join(
-            f"{flag} {','.join(getattr(wanted, flag[2:].replace('-', '_')))}" for flag in wanted.flags()
-        )
+        asked = ", ".join(f"{flag} {','.join(getattr(wanted, flag[2:].replace('-', '_')))}" for flag in wanted.flags())
         raise ConfigError(f"no set of {version} has all of these: {asked}. See: icl-harness list tasks")
     return by_cost(_with_splits(one, splits) for one in chosen)
 
