@@ -12,7 +12,7 @@ from harness.registry.names import suggest
 from harness.store.run_dir import RunDir
 
 _NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_AIR_BENCH = "air-bench/"
+_AIR_BENCH = ("air-bench/", "air-bench-mini/")
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,10 @@ def test_set_given_by_its_name_is_that_of_the_newest_version(air: Air) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--benchmark", "AIR-Bench_24.06"], "'AIR-Bench_24.06' is not known.*Known: .*AIR-Bench_24.04, AIR-Bench_24.05"),
+        (
+            ["--benchmark", "AIR-Bench_24.06"],
+            "'AIR-Bench_24.06' is not known.*Known: .*AIR-Bench_24.04, AIR-Bench_24.05",
+        ),
         (["--benchmark", V5, "--domains", "finanse"], "--domains 'finanse'.*Did you mean 'finance'.*Known: arxiv, "),
         (["--benchmark", V5, "--languages", "eng"], "--languages 'eng' is not in AIR-Bench_24.05.*Known: en"),
         (["--benchmark", V5, "--datasets", "gpt9"], "--datasets 'gpt9'"),
@@ -317,3 +320,36 @@ def test_folder_in_the_current_directory_serves_as_it_does_for_air_benchmark(air
     summary = air.run(domains="finance", data_dir=None)
 
     assert summary.exit_code == 0
+
+
+def test_strict_reader_takes_scored_sets_and_leaves_out_those_for_the_board(air: Air) -> None:
+    from harness.store.stored_run import read_run
+
+    air.run()
+    run = read_run(air.out)
+
+    assert {record["task_name"] for record in run.records} == {FINANCE, MSMARCO, LEX}  # gemini has test alone
+    items = run.items("k0", FINANCE)
+    assert items is not None and items.num_rows == 5
+
+
+def test_baseline_is_fitted_on_the_texts_of_each_set(air: Air) -> None:
+    summary = air.run(model="tfidf", profile=None, domains="finance")
+
+    assert (summary.exit_code, summary.evaluated) == (0, 1)
+
+
+def test_record_without_score_is_refused_for_any_other_task(air: Air) -> None:
+    from harness.errors import ResultSchemaError
+    from harness.store.records import check_content
+    from harness.store.run_dir import canonical_sha256
+
+    air.run(domains="finance")
+    record = json.loads((air.out / "tasks/k0/air-bench__qa__finance__en.json").read_text())
+    record.pop("content_sha256")
+    record["rows"], record["identity"]["protocol"]["splits"] = [], []
+    del record["identity"]["protocol"]["searched_splits"]
+    record["result_key"] = canonical_sha256(record["identity"])
+
+    with pytest.raises(ResultSchemaError, match="has no score"):
+        check_content(record, "here")
