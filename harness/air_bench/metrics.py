@@ -18,6 +18,11 @@ _MEASURES = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precisio
 METRICS = tuple(f"{name}_at_{k}" for name in (*_MEASURES, "mrr") for k in K_VALUES)
 """The names that air-benchmark gives them."""
 
+ITEM_COLUMNS = {
+    f"{name}_at_{k}": f"{column}_{k}" for name, column in {**_MEASURES, "mrr": "mrr"}.items() for k in K_VALUES
+}
+"""Metric -> its column among the per-query outcomes, where retrieval tasks have pytrec_eval's names (docs/results.md)."""
+
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
 

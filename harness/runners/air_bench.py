@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.air_bench.data import SCORED_SPLIT, AirData, AirSource
-from harness.air_bench.metrics import METRICS, AirScores, air_metrics
+from harness.air_bench.metrics import ITEM_COLUMNS, AirScores, air_metrics
 from harness.encoder.text_encoder import EncodeStats
 from harness.errors import ConfigError
 from harness.registry.air_bench import AirBenchSet
@@ -213,12 +213,18 @@ def _items(judged: AirScores | None) -> pa.Table:
             ("hf_subset", pa.string()),
             ("experiment", pa.int64()),
             ("item", pa.string()),
-            *((metric, pa.float64()) for metric in METRICS),
+            *((column, pa.float64()) for column in ITEM_COLUMNS.values()),
         ]
     )
     per_query = judged.per_query if judged else {}
     rows = [
-        {"split": SCORED_SPLIT, "hf_subset": SUBSET, "experiment": 0, "item": query, **per_query[query]}
+        {
+            "split": SCORED_SPLIT,
+            "hf_subset": SUBSET,
+            "experiment": 0,
+            "item": query,
+            **{column: per_query[query][metric] for metric, column in ITEM_COLUMNS.items()},
+        }
         for query in sorted(per_query)
     ]
     return pa.Table.from_pylist(rows, schema=schema)
