@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from harness.encoder.sources import minilm_package_dir  # noqa: E402
-from harness.plan.counting import count_task  # noqa: E402
+from harness.plan.counting import Seen, count_task, find_overlaps  # noqa: E402
+from harness.plan.lengths import TokenCurve  # noqa: E402
 from harness.plan.statistics import STATISTICS_FILE, TaskStatistics, example_texts  # noqa: E402
 from harness.plan.tokenizers import (  # noqa: E402
     FileTokenizer,
@@ -149,6 +150,13 @@ def _union_of_samples(label_counts: list[int], per_label: int, experiments: int,
     return int(chosen.sum())
 
 
+def curves_json(curves: dict[str, TokenCurve]) -> dict[str, Any]:
+    """Return counted lengths as they are written."""
+    return {
+        family: {"texts": curve.texts, "total": curve.total, "at": list(curve.at)} for family, curve in curves.items()
+    }
+
+
 def counted_json(task: TaskStatistics) -> dict[str, Any]:
     """Return a counted task as it is written."""
     groups = []
@@ -164,10 +172,7 @@ def counted_json(task: TaskStatistics) -> dict[str, Any]:
             group.mean_chars,
             group.max_chars,
         ).json()
-        row["tokens"] = {
-            family: {"texts": curve.texts, "total": curve.total, "at": list(curve.at)}
-            for family, curve in group.curves.items()
-        }
+        row["tokens"] = curves_json(group.curves)
         groups.append(row)
     return {"counted": True, "splits": list(task.splits), "groups": groups}
 
@@ -185,6 +190,22 @@ def example_sizes(
                     of_family[f"{name}/{side}"] = [sum(counter.lengths(texts)), sum(map(len, texts))]
         of_family[""] = [sum(one) for one in zip(*of_family.values(), strict=True)]
     return sizes
+
+
+def overlaps_json(
+    seen: dict[str, Seen], families: list[str], before: dict[str, Any], tasks: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the texts that counted tasks share; those of tasks that were not counted now stay as they were."""
+    found = [
+        {"side": one.side, "tasks": sorted(one.tasks), "tokens": curves_json(one.curves)}
+        for one in find_overlaps(seen, families)
+    ]
+    kept = [
+        row
+        for row in before.get("overlaps", [])
+        if all(tasks.get(name, {}).get("counted") and name not in seen for name in row["tasks"])
+    ]
+    return [*kept, *found]
 
 
 def air_bench_longest() -> dict[str, dict[str, Any]]:
@@ -231,6 +252,7 @@ def main() -> None:
     registry, profile = Registry.load(), find_profile("embedded")
     files = {path.stem: path for path in (Path(mteb.__file__).parent / "descriptive_stats").rglob("*.json")}
     tasks: dict[str, dict[str, Any]] = {}
+    seen: dict[str, Seen] = {}
     for entry in sorted(registry, key=lambda one: one.name):
         if entry.name.startswith("air-bench/") or entry.parts:
             continue
@@ -244,7 +266,8 @@ def main() -> None:
             (unit,) = resolve_units(
                 registry, benchmarks=(), tasks=(entry.name,), data_dir=data_dir, splits=(), languages=(), zero_shot_only=True
             )  # fmt: skip
-            tasks[entry.name] = {**counted_json(count_task(unit, registry, profile, counters)), "statistics": derived}
+            counted, seen[entry.name] = count_task(unit, registry, profile, counters)
+            tasks[entry.name] = {**counted_json(counted), "statistics": derived}
         elif (old := before["tasks"].get(entry.name, {})).get("counted") and old.get("statistics") == derived:
             tasks[entry.name] = old
         if tasks[entry.name]["counted"]:
@@ -260,12 +283,15 @@ def main() -> None:
         "examples": example_sizes(registry, counters, list(tasks)),
         "embed_dims": embed_dims(),
         "air_bench": air_bench_longest(),
+        "overlaps": overlaps_json(seen, list(counters), before, tasks),
         "tasks": tasks,
     }
     lines = ["{"]
     for position, (key, value) in enumerate(document.items()):
         comma = "," if position + 1 < len(document) else ""
-        if key in ("tasks", "air_bench", "examples"):
+        if key == "overlaps":
+            lines.append('"overlaps": [\n' + ",\n".join(f" {json.dumps(one)}" for one in value) + f"\n]{comma}")
+        elif key in ("tasks", "air_bench", "examples"):
             inner = ",\n".join(f" {json.dumps(name)}: {json.dumps(one)}" for name, one in value.items())
             lines.append(f"{json.dumps(key)}: {{\n{inner}\n}}{comma}")
         else:

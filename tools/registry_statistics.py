@@ -68,7 +68,11 @@ def _type_name(task: RegisteredTask) -> str:
 
 
 def _numbers(tasks: list[RegisteredTask], tokens: Tokens, template: PromptTemplate) -> list[str]:
-    own = [task for task in tasks if task.name == task.canonical]
+    # Aliases and parts that take the examples of their task are no entries.
+    entries = {
+        (task.canonical, task.examples): task for task in sorted(tasks, key=lambda one: one.name != one.canonical)
+    }
+    own = [task for (_, examples), task in reversed(list(entries.items())) if examples]
     examples = [example for task in own for example in task.examples]
     prefixes = [build_prompt(template, task.instruction().text, task.examples).prefix for task in own]
     return [
@@ -92,8 +96,8 @@ def main() -> None:
     print("# Examples of the registry in numbers\n")
     print(f"Made by `{COMMAND}`; run it again after a change of `task_examples/`.\n")
     print(
-        "Entries are files with examples of their own. Names are what resolves to them: tasks, aliases and the parts of\n"
-        "CQADupstack; the shared AIR-Bench entries themselves are not counted. Tokens are min / mean / max with\n"
+        "Entries are tasks and parts with examples of their own. Names are what resolves to them: tasks, aliases and the parts of\n"
+        "aggregates; the shared AIR-Bench entries themselves are not counted. Tokens are min / mean / max with\n"
         "Mistral-7B-v0.1's tokenizer (bge-en-icl's), without begin and end token. A prefix is all examples of an entry as\n"
         "bge-en-icl reads them, with the instruction before each. Limits: 256 tokens per query and response, 1,536 per\n"
         "prefix.\n"

@@ -6,6 +6,7 @@ mean (MRR alone divides by all); and it rounds to 5 decimals. Here a query witho
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def air_metrics(qrels: Qrels, run: Run) -> AirScores:
             **_reciprocal_ranks([document for document, _ in ranked[: max(K_VALUES)]], relevance),
         }
         top = [score for _, score in ranked[:11]]
-        tied += any(left == right for left, right in zip(top, top[1:], strict=False))
+        tied += any(left == right for left, right in itertools.pairwise(top))
     mean = {metric: sum(one[metric] for one in per_query.values()) / len(per_query) for metric in METRICS}
     return AirScores(
         per_query=per_query,

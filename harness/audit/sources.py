@@ -14,11 +14,11 @@ from harness.registry.registry import Registry
 from harness.registry.strict_yaml import parse_yaml
 
 BATCH_ROWS = 1024
-# Columns that carry names, numbers or places and are no text that a model is shown.
-_NO_TEXT = {
+NO_TEXT_COLUMNS = {
     "_id", "id", "idx", "index", "query-id", "corpus-id", "corpus-ids", "label", "labels", "label_text", "label_texts",
     "score", "relevance", "genre", "dataset", "year", "sid", "source", "lang", "language", "split", "url", "category",
 }  # fmt: skip
+"""Columns that carry names, numbers or places and are no text that a model is shown."""
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _ENDINGS = (".parquet", ".jsonl")
 
@@ -195,7 +195,7 @@ def read_texts(file: EvaluationFile) -> Iterator[EvaluationText]:
     is_retrieval = file.split in ("corpus", "queries")
 
     def choose(columns: list[str]) -> list[str]:
-        return [name for name in columns if name == "_id" or name == "id" or name not in _NO_TEXT]
+        return [name for name in columns if name == "_id" or name == "id" or name not in NO_TEXT_COLUMNS]
 
     for index, row in _rows(file.path, choose):
         row_id = str(row.pop("_id", row.pop("id", index)))

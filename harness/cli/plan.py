@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from harness.plan.cost import Cost
-    from harness.plan.plan import Plan, Rate, TaskPlan
+    from harness.plan.model import Rate
 
 _PATH = click.Path(path_type=Path)
 DEFAULT_MODEL = "BAAI/bge-en-icl"
-
-
-def _words(value: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
 
 
 @click.command(
@@ -55,17 +50,12 @@ Examples
 )
 @click.option("--texts-per-second", type=click.FloatRange(min=0, min_open=True), help="The same in texts.")
 @click.option("--rate-from", type=_PATH, help="A run directory: take the speed at which that run encoded.")
-@click.option("--config", type=_PATH, help="YAML file with these settings, as for run; flags win.")
+@click.option("--config", type=_PATH, help="YAML file with these settings, or a campaign, as for run; flags win.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every number.")
 def plan_command(
     config: Path | None,
     as_json: bool,
     no_count: bool,
-    task_types: str | None,
-    domains: str | None,
-    languages: str | None,
-    datasets: str | None,
-    splits: str | None,
     tokens_per_second: float | None,
     texts_per_second: float | None,
     rate_from: Path | None,
@@ -77,40 +67,32 @@ def plan_command(
     (docs/plan.md says how far they can be trusted). Texts that a task holds twice count once, documents once for all
     values of k. Exit code 0; 2 for a wrong name or flag.
     """
-    from harness.config import build_config
-    from harness.plan.air_bench import AirBenchFilter
+    from harness.campaign import Campaign, load_config
+    from harness.cli.plan_output import campaign_json, campaign_text, plan_json, plan_text
     from harness.plan.plan import make_plan
 
     values: dict[str, Any] = {key: (None if value == () else value) for key, value in flags.items()}
-    air = any(name.startswith("AIR-Bench") for name in flags["benchmark"])
-    wanted = AirBenchFilter(_words(task_types), _words(domains), _words(languages), _words(datasets), _words(splits))
-    _check_filters(air, wanted, only_air=not flags["tasks"] and all(n.startswith("AIR") for n in flags["benchmark"]))
-    if not air:
-        values |= {"languages": languages, "splits": splits}
     if config is None and values["model"] is None:
         values["model"] = DEFAULT_MODEL
-    settings = build_config(values, config)
+    settings = load_config(values, config)
     rate = _rate(tokens_per_second, texts_per_second, rate_from)
-    plan = make_plan(settings, air_bench=wanted, rate=rate, count=not no_count)
-    click.echo(json.dumps(plan_json(plan), indent=1, ensure_ascii=False) if as_json else plan_text(plan))
+    if isinstance(settings, Campaign):
+        plans = [make_plan(run, rate=rate, count=not no_count) for run in settings.runs]
+        folder = str(settings.folder)
+        click.echo(_json(campaign_json(folder, plans)) if as_json else campaign_text(folder, plans))
+        return 0
+    plan = make_plan(settings, rate=rate, count=not no_count)
+    click.echo(_json(plan_json(plan)) if as_json else plan_text(plan))
     return 0
 
 
-def _check_filters(air: bool, wanted: Any, *, only_air: bool) -> None:
-    named = {
-        "--task-types": wanted.task_types,
-        "--domains": wanted.domains,
-        "--datasets": wanted.datasets,
-    }
-    given = [flag for flag, value in named.items() if value]
-    if given and not air:
-        raise click.UsageError(f"{given[0]} belongs to AIR-Bench: give --benchmark AIR-Bench_24.05 (or 24.04).")
-    if air and not only_air and (wanted.languages or wanted.splits):
-        raise click.UsageError("--languages and --splits mean different things in mteb and AIR-Bench: plan them apart.")
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def _rate(tokens: float | None, texts: float | None, run: Path | None) -> Rate:
-    from harness.plan.plan import Rate, rate_of_run
+    from harness.plan.model import Rate
+    from harness.plan.plan import rate_of_run
 
     if sum(one is not None for one in (tokens, texts, run)) > 1:
         raise click.UsageError("give one of --tokens-per-second, --texts-per-second and --rate-from.")
@@ -119,145 +101,4 @@ def _rate(tokens: float | None, texts: float | None, run: Path | None) -> Rate:
     return Rate(tokens_per_second=tokens, texts_per_second=texts)
 
 
-def _cost_json(cost: Cost, plan: Plan) -> dict[str, Any]:
-    from harness.plan.cost import store_bytes, vector_bytes
-
-    dim = plan.embed_dim
-    return {
-        "texts": cost.texts,
-        "distinct_texts": cost.distinct,
-        "distinct_is_upper_bound": not cost.exact,
-        "tokens": cost.tokens,
-        "tokens_without_sharing": cost.tokens_unshared,
-        "vectors": cost.vectors,
-        "vector_bytes": None if dim is None else vector_bytes(cost.vectors, dim),
-        "store_bytes": None if dim is None else store_bytes(cost.vectors, dim),
-        "hours": plan.rate.hours(cost),
-    }
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """Return the plan as JSON values."""
-    from harness.plan.plan import disk_notes
-
-    return {
-        "model": plan.model,
-        "profile": plan.profile,
-        "embed_dim": plan.embed_dim,
-        "tokens_from": plan.tokens_from,
-        "prefix_tokens_from": plan.prefix_from,
-        "rate": {
-            "tokens_per_second": plan.rate.tokens_per_second,
-            "texts_per_second": plan.rate.texts_per_second,
-            "source": plan.rate.source,
-        },
-        "missing": {"model": plan.model_missing, "tasks": plan.missing},
-        "tasks": [
-            {
-                "task": one.task,
-                "part_of": one.part_of,
-                "task_type": one.task_type,
-                "configuration": one.configuration,
-                "num_fewshot": one.num_fewshot,
-                "prefix_tokens": one.prefix_tokens,
-                "documents_shared": one.shared_documents,
-                "source": one.source,
-                "missing": one.missing,
-                **_cost_json(one.cost, plan),
-            }
-            for one in plan.tasks
-        ],
-        "totals": {name: _cost_json(plan.total(name), plan) for name in plan.configurations},
-        "total": _cost_json(plan.total(), plan),
-        "notes": [*plan.notes, *disk_notes(plan)],
-    }
-
-
-def show_count(value: int) -> str:
-    """Return a count with at most four digits and a unit: 950, 12.3k, 8.84M, 2.31G."""
-    if value < 1000:
-        return str(value)
-    scaled = float(value)
-    for unit in ("k", "M", "G", "T"):
-        scaled /= 1000
-        if scaled < 999.5 or unit == "T":
-            return f"{scaled:.{2 if scaled < 10 else 1 if scaled < 100 else 0}f}{unit}"
-    raise AssertionError(value)
-
-
-def _hours(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value * 60:.1f} min" if value < 1 else f"{value:.1f} h"
-
-
-def _cells(name: str, kind: str, shots: str, prefix: str, cost: Cost, plan: Plan, missing: str) -> list[str]:
-    from harness.cli.cache import show_size
-    from harness.plan.cost import store_bytes
-
-    size = "-" if plan.embed_dim is None else show_size(store_bytes(cost.vectors, plan.embed_dim))
-    return [
-        name,
-        kind,
-        shots,
-        show_count(cost.texts),
-        ("" if cost.exact else "<") + show_count(cost.distinct),
-        prefix,
-        show_count(cost.tokens),
-        show_count(cost.tokens_unshared),
-        size,
-        _hours(plan.rate.hours(cost)),
-        missing,
-    ]
-
-
-_TITLES = ("task", "type", "k", "texts", "distinct", "prefix", "tokens", "unshared", "store", "time", "data")
-
-
-def plan_text(plan: Plan) -> str:
-    """Return the plan as a table with notes."""
-    from harness.plan.plan import UNKNOWN, disk_notes
-
-    def data(one: TaskPlan) -> str:
-        return "not here" if one.missing else "no statistics" if one.source == UNKNOWN else ""
-
-    rows = [
-        _cells(one.task, one.task_type, str(one.num_fewshot), str(one.prefix_tokens), one.cost, plan, data(one))
-        for one in plan.tasks
-    ]
-    names = plan.configurations
-    totals = [_cells(f"all tasks, {name}", "", "", "", plan.total(name), plan, "") for name in names]
-    if len(names) > 1:
-        totals.append(_cells("all", "", "", "", plan.total(), plan, ""))
-    widths = [max(len(row[at]) for row in [list(_TITLES), *rows, *totals]) for at in range(len(_TITLES))]
-
-    def line(row: list[str]) -> str:
-        cells = [
-            cell.ljust(w) if at < 2 or at == 10 else cell.rjust(w)
-            for at, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    lines = [line(list(_TITLES)), "-" * (sum(widths) + 2 * len(widths) - 2), *map(line, rows)]
-    lines += ["-" * len(lines[1]), *map(line, totals), ""]
-    lines.append(
-        f"Model    {plan.model}, profile {plan.profile}, {plan.embed_dim or 'unknown'} dimensions, float32 vectors"
-    )
-    lines.append(f"Tokens   {plan.tokens_from}; prefixes: {plan.prefix_from}")
-    speed = (
-        f"{plan.rate.tokens_per_second:,.0f} tokens/s ({plan.rate.source})"
-        if plan.rate.tokens_per_second
-        else f"{plan.rate.texts_per_second:,.1f} texts/s ({plan.rate.source})"
-        if plan.rate.texts_per_second
-        else "no rate: give --tokens-per-second, --texts-per-second, or --rate-from RUN"
-    )
-    lines.append(f"Time     {speed}; encoding alone")
-    absent = [
-        *(["the model"] if plan.model_missing else []),
-        *([f"the data of {len(plan.missing)} tasks"] if plan.missing else []),
-    ]
-    lines.append(f"Offline  {'missing here: ' + ' and '.join(absent) if absent else 'everything is here'}")
-    return "\n".join([*lines, *(f"Note     {note}" for note in [*plan.notes, *disk_notes(plan)])])
-
-
-__all__ = ["plan_command", "plan_json", "plan_text"]
+__all__ = ["plan_command"]

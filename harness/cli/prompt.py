@@ -105,7 +105,7 @@ def prompt_command(
     shown = _PLACEHOLDER if text is None else text
     rendered = choice.prompt.render_query(shown) if side == "query" else choice.prompt.render_document(shown)
     counts = None
-    if not no_tokens:
+    if not no_tokens and profile.kind != "words":  # a baseline counts words and has no tokenizer
         tokenizer = _load_tokenizer(flags["model"], flags["revision"], profile, offline=flags["offline"])
         counts = _count(tokenizer, profile, choice.prompt, side, text or "")
     facts = {

@@ -7,8 +7,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.report.table import LeaderboardTable
 
 DEFAULT_FORMATS = ("md", "parquet")
 _PIPED_COLUMNS = 100
@@ -48,7 +52,6 @@ def report(
     from harness.report.leaderboard import build_leaderboards
     from harness.report.load import load_scores
     from harness.report.reference import load_references
-    from harness.report.terminal import render_terminal
 
     check_formats(formats)
     registry = Registry.load(registry_dirs)
@@ -76,15 +79,27 @@ def report(
             rank_references=rank_references,
             items=items,
         )
+    print_tables(tables, per_task=per_task)
+    if output_dir is not None:
+        for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
+            click.echo(f"wrote {path}", err=True)
+
+
+def print_tables(tables: Sequence[LeaderboardTable], *, per_task: bool = False) -> None:
+    """Print leaderboards on stdout, as wide as the terminal.
+
+    Args:
+        tables: what to print, in order.
+        per_task: whether every task is shown as well.
+    """
+    from harness.report.terminal import render_terminal
+
     width = shutil.get_terminal_size((_PIPED_COLUMNS, 24)).columns
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render_terminal(tables, width=width, per_task=per_task, color=color)
     # A stdout that cannot show a name (an ASCII pipe) gets it escaped.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
-    if output_dir is not None:
-        for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
-            click.echo(f"wrote {path}", err=True)
 
 
 @click.command("report", short_help="Show the leaderboard of run directories.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.encoder.sources import ModelSource, check_model_name, resolve_source
+from harness.encoder.sources import BASELINES, ModelSource, check_model_name, resolve_source
 from harness.encoder.text_encoder import Backend, TextEncoder
+from harness.errors import ConfigError
 from harness.prompts.profile import Attention, ModelProfile, Tokenization, find_profile
 
 
@@ -30,7 +31,7 @@ def load_text_encoder(model: str, options: EncoderOptions | None = None) -> Text
     """Find, load and check a model.
 
     Args:
-        model: `embedded`, `all-MiniLM-L6-v2`, a directory, or a hub id.
+        model: a built-in name (`embedded`, `all-MiniLM-L6-v2`, `tfidf`, ...), a directory, or a hub id.
         options: how to load it.
 
     Raises:
@@ -40,16 +41,33 @@ def load_text_encoder(model: str, options: EncoderOptions | None = None) -> Text
     options = options or EncoderOptions()
     check_model_name(model)
     profile = find_profile(model, options.profile)
+    if (model in BASELINES) != (profile.kind == "words"):
+        raise ConfigError(
+            f"model {model!r} does not fit profile {profile.name!r}: profiles of kind words belong to the built-in "
+            f"baselines ({', '.join(BASELINES)}), which take no other."
+        )
     source = resolve_source(model, revision=options.revision, offline=options.offline)
     return TextEncoder(
-        backend=_backend(source, profile, options),
+        backend=_backend(model, source, profile, options),
         source=source,
         query_max_tokens=options.query_max_tokens or profile.query_max_tokens,
         document_max_tokens=options.document_max_tokens or profile.document_max_tokens,
+        lasting=profile.kind != "words",
     )
 
 
-def _backend(source: ModelSource, profile: ModelProfile, options: EncoderOptions) -> Backend:
+def _backend(model: str, source: ModelSource, profile: ModelProfile, options: EncoderOptions) -> Backend:
+    if profile.kind == "words":
+        from harness.encoder.baselines import baseline_backend
+
+        return baseline_backend(
+            model,
+            source,
+            profile,
+            device=options.device,
+            dtype=options.dtype,
+            batch_tokens=options.batch_tokens,
+        )
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # its bar over weight tensors says nothing and breaks ours

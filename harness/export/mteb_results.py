@@ -129,6 +129,7 @@ def export_mteb_results(
         ConfigError: an unknown configuration, a name that can be no file, an objection under `strict`, or a file that must
             not be overwritten; nothing was written.
     """
+    run.check_target(directory)
     if main is not None:
         run.configuration(main)
     elif len(run.results) == 1:

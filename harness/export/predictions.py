@@ -56,6 +56,7 @@ def export_predictions(
     """
     import pyarrow.parquet as pq
 
+    run.check_target(directory)
     chosen = [run.configuration(name) for name in configurations] or list(run.results)
     files: dict[Path, bytes] = {}
     left_out: dict[str, str] = {}

@@ -12,7 +12,7 @@ from harness.registry.names import suggest
 from harness.store.run_dir import RunDir
 
 _NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_AIR_BENCH = "air-bench/"
+_AIR_BENCH = ("air-bench/", "air-bench-mini/")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ class FinishedRun:
     def revision(self) -> str:
         """Hub commit, or a hash of the weights."""
         return str(self.manifest["model"]["model_revision"])
+
+    def check_target(self, directory: Path) -> None:
+        """Refuse to write into a run directory: its own files would be among those that --overwrite replaces.
+
+        Raises:
+            ConfigError: the target lies in this run.
+        """
+        if directory.resolve().is_relative_to(self.path.resolve()):
+            raise ConfigError(f"{directory} lies in the run directory {self.path}: choose a folder outside of it.")
 
     def configuration(self, name: str | None) -> str:
         """Return the configuration that was asked for, or the only one.

@@ -2,14 +2,13 @@
 
 A query's input is `shared text own`, where *shared* is all that stands in front of every query of the task alike (begin
 token, examples, instruction, opening marks) and *own* closes it (suffix, end token). A decoder computes the shared part once
-for the whole task and keeps it, so that more examples extend what fewer have computed; without sharing, every query carries it.
+for a task and number of examples; without sharing, every query carries it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from harness.plan.statistics import TextGroup
 from harness.plan.tokenizers import TokenCounter
@@ -30,8 +29,6 @@ class PromptTokens:
 
     shared: int
     """In front of every query, the begin token included."""
-    new: int
-    """The part of `shared` that no earlier configuration of the task has computed."""
     examples: int
     """The part of `shared` that the examples make."""
     own: int
@@ -67,6 +64,16 @@ class Cost:
             self.exact and other.exact,
         )
 
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(
+            self.texts - other.texts,
+            self.distinct - other.distinct,
+            self.tokens - other.tokens,
+            self.tokens_unshared - other.tokens_unshared,
+            self.vectors - other.vectors,
+            self.exact and other.exact,
+        )
+
 
 def vector_bytes(vectors: int, embed_dim: int) -> int:
     """Return the bytes of float32 vectors."""
@@ -79,30 +86,25 @@ def store_bytes(vectors: int, embed_dim: int) -> int:
 
 
 def prompt_tokens(
-    prompt: TaskPrompt, kept: str, profile: ModelProfile, counter: TokenCounter, query_max: int, document_max: int
+    prompt: TaskPrompt, profile: ModelProfile, counter: TokenCounter, query_max: int, document_max: int
 ) -> PromptTokens:
     """Count what stands around the texts of a task.
 
     Args:
         prompt: the task's prompt.
-        kept: what the task's earlier configurations have in front of every query; "" for none.
         profile: the model family.
         counter: counts tokens.
         query_max: length limit of instruction and query, begin, suffix and end included.
         document_max: length limit of documents, begin and end included.
     """
-    front = prompt.prefix + prompt.wrap_query("")
-    texts = [prompt.prefix, prompt.wrap_query(""), prompt.render_document(""), commonprefix([front, kept])]  # noqa: RUF071 -- of strings, not of paths
-    examples, query, document, known = counter.lengths(texts)
+    examples, query, document = counter.lengths([prompt.prefix, prompt.wrap_query(""), prompt.render_document("")])
     (suffix,) = counter.lengths([prompt.suffix]) if prompt.suffix else (0,)
     if profile.kind == "sentence-transformer":
         ends = 2  # [CLS] and [SEP] of the model's own pipeline
-        shared = examples + query
-        return PromptTokens(shared, shared, examples, ends, document + ends, query_max - ends, document_max - ends)
+        return PromptTokens(examples + query, examples, ends, document + ends, query_max - ends, document_max - ends)
     begin, end = int(profile.begin_token is not None), int(profile.end_token is not None)
     return PromptTokens(
         shared=begin + examples + query,
-        new=begin + examples + query - (begin + known if kept else 0),
         examples=examples,
         own=suffix + end,
         document=document + begin + end,
@@ -149,7 +151,7 @@ def group_cost(
 
 
 def shares_prefix(prompt: PromptTokens, profile: ModelProfile, group: TextGroup) -> bool:
-    """Whether the model computes what stands in front of a group's texts once; that costs `prompt.new` per task."""
+    """Whether the model computes what stands in front of a group's texts once; that costs `prompt.shared` once."""
     long_enough = prompt.shared >= MIN_SHARED_TOKENS and group.distinct > group.calls
     return profile.kind == "decoder" and long_enough
 

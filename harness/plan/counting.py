@@ -18,7 +18,7 @@ from harness.encoder.memory_store import MemoryStore
 from harness.encoder.sources import ModelSource
 from harness.encoder.text_encoder import Advance, TextEncoder
 from harness.plan.lengths import TokenCurve
-from harness.plan.statistics import TaskStatistics, TextGroup
+from harness.plan.statistics import Overlap, TaskStatistics, TextGroup
 from harness.plan.tokenizers import TokenCounter
 from harness.prompts.profile import ModelProfile
 from harness.prompts.template import TaskPrompt
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _DIM = 4
+Seen = dict[str, dict[str, tuple[int, ...]]]
+"""Side (`query`, `document`) -> text -> its tokens by each counter."""
 
 
 @dataclass
@@ -63,6 +65,7 @@ class _CountingBackend:
         self.profile = profile
         self.counters = counters
         self.tally = _Tally()
+        self.seen: Seen = {}
         self._random = np.random.default_rng(0)
 
     def encode(
@@ -71,8 +74,11 @@ class _CountingBackend:
         """Count texts."""
         self.tally.calls += 1
         self.tally.chars += [len(text) for text in texts]
-        for family, counter in self.counters.items():
-            self.tally.lengths.setdefault(family, []).extend(counter.lengths(texts))
+        lengths = {family: counter.lengths(texts) for family, counter in self.counters.items()}
+        for family, counted in lengths.items():
+            self.tally.lengths.setdefault(family, []).extend(counted)
+        rows = zip(*lengths.values(), strict=True)
+        self.seen.setdefault(side, {}).update(zip(texts, rows, strict=True))
         return self._random.standard_normal((len(texts), _DIM)).astype(np.float32), 0
 
 
@@ -141,7 +147,7 @@ class _CountingEncoder(ICLEncoder):
 
 def count_task(
     unit: TaskUnit, registry: Registry, profile: ModelProfile, counters: Mapping[str, TokenCounter]
-) -> TaskStatistics:
+) -> tuple[TaskStatistics, Seen]:
     """Count the texts of a task whose data is on this machine.
 
     Args:
@@ -149,6 +155,9 @@ def count_task(
         registry: the registry of the session.
         profile: decides which texts count as equal (queries and documents are kept apart by their prompts).
         counters: tokenizer family -> counter.
+
+    Returns:
+        The counts, and the distinct texts, for `find_overlaps`.
 
     Raises:
         DatasetUnavailableError: the data cannot be loaded.
@@ -164,10 +173,41 @@ def count_task(
     )
     policy = PromptPolicy(registry=registry, profile=profile, num_fewshot=0)
     counting = _CountingEncoder(encoder, backend, policy)
-    task = make_task(unit)
+    task: Any = make_task(unit)
+    if hasattr(task, "evaluator_model"):
+        from sklearn.dummy import DummyClassifier
+
+        task.evaluator_model = DummyClassifier()  # what is fitted on vectors without meaning is of no use
     evaluate_unit(counting, unit, task, configuration="k0", limit=None, run_id="plan")
     groups = tuple(_group(key, tally) for key, tally in counting.tallies.items())
-    return TaskStatistics(name=unit.name, counted=True, splits=tuple(task.eval_splits), groups=groups)
+    statistics = TaskStatistics(name=unit.name, counted=True, splits=tuple(task.eval_splits), groups=groups)
+    return statistics, backend.seen
+
+
+def find_overlaps(seen: Mapping[str, Seen], families: Sequence[str]) -> list[Overlap]:
+    """Return the texts that several tasks have, grouped by the tasks that have them.
+
+    Args:
+        seen: task -> its distinct texts.
+        families: names of the counters, in their order.
+    """
+    tasks_of: dict[tuple[str, str], list[str]] = {}
+    for task, sides in seen.items():
+        for side, texts in sides.items():
+            for text in texts:
+                tasks_of.setdefault((side, text), []).append(task)
+    groups: dict[tuple[str, tuple[str, ...]], list[tuple[int, ...]]] = {}
+    for (side, text), tasks in tasks_of.items():
+        if len(tasks) > 1:
+            groups.setdefault((side, tuple(sorted(tasks))), []).append(seen[tasks[0]][side][text])
+    return [
+        Overlap(
+            side,
+            frozenset(tasks),
+            {family: TokenCurve.of([row[place] for row in rows]) for place, family in enumerate(families)},
+        )
+        for (side, tasks), rows in sorted(groups.items())
+    ]
 
 
 def _group(key: tuple[str, str, str], tally: _Tally) -> TextGroup:

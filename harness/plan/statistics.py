@@ -73,12 +73,29 @@ class TaskStatistics:
     groups: tuple[TextGroup, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Texts that several counted tasks have, and no other counted task. Under equal prompts a run encodes them once."""
+
+    side: str
+    """`query` (texts of symmetric tasks included) or `document`."""
+    tasks: frozenset[str]
+    curves: dict[str, TokenCurve]
+    """Tokenizer family -> counted tokens."""
+
+    @property
+    def texts(self) -> int:
+        """How many they are."""
+        return next(iter(self.curves.values())).texts
+
+
 @dataclass(frozen=True)
 class Statistics:
     """The content of the statistics file."""
 
     sources: dict[str, str]
     tasks: dict[str, TaskStatistics]
+    overlaps: tuple[Overlap, ...]
     air_bench: dict[str, dict[str, Any]]
     """Version -> set -> longest texts: `corpus` and `queries` (split -> tokens)."""
     examples: dict[str, dict[str, tuple[int, int]]]
@@ -134,11 +151,14 @@ def group_from_json(row: dict[str, Any]) -> TextGroup:
         calls=row["calls"],
         mean_chars=row["mean_chars"],
         max_chars=row["max_chars"],
-        curves={
-            family: TokenCurve(values["texts"], values["total"], tuple(values["at"]))
-            for family, values in row.get("tokens", {}).items()
-        },
+        curves=_curves(row.get("tokens", {})),
     )
+
+
+def _curves(tokens: dict[str, dict[str, Any]]) -> dict[str, TokenCurve]:
+    return {
+        family: TokenCurve(values["texts"], values["total"], tuple(values["at"])) for family, values in tokens.items()
+    }
 
 
 @functools.cache
@@ -157,6 +177,9 @@ def load_statistics(path: Path = STATISTICS_FILE) -> Statistics:
     return Statistics(
         sources=data["sources"],
         tasks=tasks,
+        overlaps=tuple(
+            Overlap(row["side"], frozenset(row["tasks"]), _curves(row["tokens"])) for row in data["overlaps"]
+        ),
         air_bench=data["air_bench"],
         examples={
             family: {key: (tokens, chars) for key, (tokens, chars) in sizes.items()}

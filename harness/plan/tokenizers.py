@@ -14,12 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import paths
+from harness.encoder.embedded import embedded_directory
 from harness.encoder.sources import EMBEDDED, MINILM, MINILM_ID, minilm_package_dir
 from harness.errors import ModelLoadError
 from harness.registry.tokens import estimate_tokens
-
-_EMBEDDED_TOKENIZER = paths.PACKAGE_DIR / "encoder" / "embedded_tokenizer"
 
 
 class TokenCounter(Protocol):
@@ -107,7 +105,7 @@ def mistral_model_file() -> Path | None:
 def model_folder(model: str, revision: str | None = None) -> Path | None:
     """Return a folder of this machine with a model's tokenizer.json, without writing or fetching anything."""
     if model == EMBEDDED:
-        return _EMBEDDED_TOKENIZER
+        return embedded_directory()
     candidates: list[Path] = []
     if Path(model).is_dir():
         candidates = [Path(model)]
@@ -127,10 +125,6 @@ def model_folder(model: str, revision: str | None = None) -> Path | None:
 
 def embed_dim(model: str, revision: str | None, known: dict[str, int]) -> int | None:
     """Return D of a model from its config.json, else from the packaged table; None where neither knows it."""
-    if model == EMBEDDED:
-        from harness.encoder.embedded import CONFIG
-
-        return int(str(CONFIG["hidden_size"]))
     folder = model_folder(model, revision)
     if folder is not None and (folder / "config.json").is_file():
         try:

@@ -63,8 +63,9 @@ class ModelProfile(BaseModel):
     name: str
     source: str
     """Where the values come from."""
-    kind: Literal["decoder", "sentence-transformer"]
-    """decoder: transformers causal LM, last-token pooling. sentence-transformer: the model's own pipeline."""
+    kind: Literal["decoder", "sentence-transformer", "words"]
+    """decoder: transformers causal LM, last-token pooling. sentence-transformer: the model's own pipeline. words: a built-in
+    baseline that looks words up."""
     models: list[str] = []
     """Which models take this profile: hub ids (org/name), and names without a slash for directories and built-in
     models. Shell patterns (*) are allowed."""
@@ -98,7 +99,7 @@ class ModelProfile(BaseModel):
 
     @model_validator(mode="after")
     def _kind_fits(self) -> ModelProfile:
-        expected = {"decoder": "last_token", "sentence-transformer": "model"}[self.kind]
+        expected = "last_token" if self.kind == "decoder" else "model"
         if self.pooling != expected:
             raise ValueError(f"kind {self.kind} goes with pooling: {expected}, not {self.pooling}")
         return self

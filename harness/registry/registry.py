@@ -11,7 +11,7 @@ from harness.errors import ConfigError, FewShotError, TaskNotFoundError
 from harness.registry.air_bench import is_air_bench
 from harness.registry.load import LoadedExamples, LoadedFile, scan_example_set, scan_task_files
 from harness.registry.names import suggest
-from harness.registry.spec import DatasetRef, FewShotExample, Instruction, TaskSpec
+from harness.registry.spec import DatasetRef, FewShotExample, Instruction, TaskPart, TaskSpec
 from harness.registry.strict_yaml import Problem, RegistryFileError
 
 DEFAULT_INSTRUCTIONS = "default"
@@ -71,6 +71,11 @@ class RegisteredTask:
         Raises:
             FewShotError: more examples were asked for than there are, or all of none.
         """
+        if num_fewshot != 0 and not self.examples and self.parts:
+            raise FewShotError(
+                f"task {self.name!r} has no examples of its own in the set {self.examples_set!r}: each of its "
+                f"{len(self.parts)} parts has others. Name one of them: {', '.join(self.parts)}."
+            )
         if num_fewshot is None:
             if not self.examples:
                 raise FewShotError(
@@ -235,9 +240,12 @@ def name_problems(files: Iterable[LoadedFile]) -> list[Problem]:
     return problems
 
 
-def data_folder(file: LoadedFile) -> Path | None:
-    """Return the data folder of an entry: packaged for a shipped file, beside the file for a user's."""
-    name = file.spec.data
+def data_folder(file: LoadedFile, part: TaskPart | None = None) -> Path | None:
+    """Return the data folder of an entry or of one of its parts.
+
+    It is packaged for a shipped file and lies beside the file for a user's.
+    """
+    name = file.spec.data if part is None else part.data
     if name is None:
         return None
     if file.path.is_relative_to(paths.task_examples_dir()):
@@ -282,7 +290,16 @@ def _expand(file: LoadedFile, examples_set: str) -> list[tuple[RegisteredTask, i
     ]
     parts = [
         replace(
-            own, name=part.name, benchmarks=tuple(part.benchmarks), dataset=part.dataset, parts=(), part_of=spec.task
+            own,
+            name=part.name,
+            benchmarks=tuple(part.benchmarks),
+            dataset=part.dataset,
+            data=data_folder(file, part) or own.data,
+            description=part.description or own.description,
+            parts=(),
+            part_of=spec.task,
+            instructions={**own.instructions, **part.other_instructions},
+            examples=tuple(part.examples) or own.examples,
         )
         for part in spec.parts
     ]

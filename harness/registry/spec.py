@@ -114,11 +114,28 @@ class TaskAlias(_Model):
 
 
 class TaskPart(_Model):
-    """One of the sub-tasks of which an aggregate task is the mean (CQADupstack)."""
+    """One of the sub-tasks of which an aggregate task is the mean (CQADupstack).
+
+    What a part does not say, it takes from the aggregate.
+    """
 
     name: Name
     benchmarks: list[Name] = []
     dataset: DatasetRef | None = None
+    data: Text | None = None
+    """Packaged or local data folder of a part that mteb does not know."""
+    description: str = ""
+    other_instructions: dict[Word, Instruction] = {}
+    examples: list[FewShotExample] = []
+    """Examples of this part alone; without any it takes those of the aggregate."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TaskPart:
+        if "default" in self.other_instructions:
+            raise ValueError("other_instructions must not hold 'default': a part takes the aggregate's `instruction`")
+        if self.dataset is not None and self.data is not None:
+            raise ValueError("dataset and data exclude each other: a hub data set, or a folder of files")
+        return self
 
 
 class TaskSpec(_Model):

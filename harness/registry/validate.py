@@ -28,6 +28,9 @@ _MARKER_TOKENS = 8
 _LABEL_TYPES = ("Classification", "Clustering")
 _MAX_LABEL_ROWS = 200_000
 
+_Place = tuple[str | int, ...]
+"""Keys and positions that lead to a value of a file."""
+
 
 @dataclass(frozen=True)
 class ValidationReport:
@@ -71,7 +74,10 @@ def validate_registry(
         if not form_problems:
             problems += _unknown_sharers(file, known)
     problems += _shared_examples(files)
-    file_count, example_count = len(files), sum(len(file.spec.examples) for file in files)
+    file_count, example_count = (
+        len(files),
+        sum(len(owner.examples) for file in files for _, owner in _owners(file.spec)),
+    )
     if set_folder is not None:
         set_files, set_problems = scan_example_set(set_folder)
         problems += set_problems
@@ -103,7 +109,7 @@ def _benchmarks(spec: TaskSpec) -> set[str]:
     return {name for entry in entries for name in entry.benchmarks}
 
 
-def _at(file: LoadedFile, where: tuple[str | int, ...], message: str) -> Problem:
+def _at(file: LoadedFile, where: _Place, message: str) -> Problem:
     return Problem(str(file.path), file.located.line(where), message)
 
 
@@ -115,44 +121,63 @@ def _file_problems(file: LoadedFile, *, strict: bool) -> Iterator[Problem]:
         strict: whether it is shipped or claims to belong to a shipped benchmark, so that scores are compared.
     """
     spec = file.spec
-    if strict and len(spec.examples) < MIN_EXAMPLES:
-        yield _at(
-            file,
-            ("examples",),
-            f"a benchmark task needs at least {MIN_EXAMPLES} examples; there are {len(spec.examples)}.",
-        )
+    for where, owner in _owners(spec):
+        if strict and len(owner.examples) < MIN_EXAMPLES:
+            yield _at(
+                file,
+                (*where, "examples"),
+                f"a benchmark task needs at least {MIN_EXAMPLES} examples; there are {len(owner.examples)}.",
+            )
+        yield from _too_long(file, where, owner)
     if strict and spec.dataset is not None and spec.type in _LABEL_TYPES and spec.labels is None:
         yield _at(
             file,
             (),
             f"key labels is missing: a {spec.type} task says where its label names come from (source, verified).",
         )
-    yield from _too_long(file)
-    folder = data_folder(file)
-    if folder is not None and not folder.is_dir():
-        yield _at(file, ("data",), f"data folder {folder} does not exist.")
-    elif spec.type in _LABEL_TYPES:
-        yield from _bad_labels(file, _label_names(folder) if folder is not None else set())
+    folders: list[tuple[_Place, Path | None]] = [((), data_folder(file))]
+    folders += [(("parts", index), data_folder(file, part)) for index, part in enumerate(spec.parts)]
+    for where, folder in folders:
+        if folder is not None and not folder.is_dir():
+            yield _at(file, (*where, "data"), f"data folder {folder} does not exist.")
+    if spec.type in _LABEL_TYPES:
+        own = dict(folders)
+        for where, owner in _owners(spec):
+            folder = own[where] or own[()]
+            if folder is None or folder.is_dir():
+                yield from _bad_labels(file, where, owner, set() if folder is None else _label_names(folder))
 
 
-def _too_long(file: LoadedFile) -> Iterator[Problem]:
+def _owners(spec: TaskSpec) -> list[tuple[_Place, TaskSpec | TaskPart]]:
+    """Return what has examples of its own: the task, or its parts, with their places in the file."""
+    parts: list[tuple[_Place, TaskSpec | TaskPart]] = [
+        (("parts", index), part) for index, part in enumerate(spec.parts) if part.examples
+    ]
+    # An aggregate whose parts all have examples needs none itself: it is never run as a whole.
+    if spec.examples or len(parts) < len(spec.parts) or not parts:
+        return [((), spec), *parts]
+    return parts
+
+
+def _too_long(file: LoadedFile, place: _Place, owner: TaskSpec | TaskPart) -> Iterator[Problem]:
     prefix = 0
     instruction = estimate_tokens(file.spec.instruction.text)
-    for index, example in enumerate(file.spec.examples):
+    begin = "".join(f"{part}." for part in place)
+    for index, example in enumerate(owner.examples):
         for name, text in (("query", example.query), ("response", example.response)):
             tokens = estimate_tokens(text)
             prefix += tokens
             if tokens > MAX_EXAMPLE_TOKENS:
                 yield _at(
                     file,
-                    ("examples", index, name),
-                    f"examples.{index}.{name} has about {tokens} tokens; the limit is {MAX_EXAMPLE_TOKENS}. Shorten it.",
+                    (*place, "examples", index, name),
+                    f"{begin}examples.{index}.{name} has about {tokens} tokens; the limit is {MAX_EXAMPLE_TOKENS}. Shorten it.",
                 )
         prefix += instruction + _MARKER_TOKENS
     if prefix > MAX_PREFIX_TOKENS:
         yield _at(
             file,
-            ("examples",),
+            (*place, "examples"),
             f"all examples together have about {prefix} tokens; the limit is {MAX_PREFIX_TOKENS}. Shorten or drop some.",
         )
 
@@ -175,9 +200,9 @@ def _label_names(folder: Path) -> set[str]:
     return names
 
 
-def _bad_labels(file: LoadedFile, known: set[str]) -> Iterator[Problem]:
-    for index, example in enumerate(file.spec.examples):
-        where = ("examples", index, "response")
+def _bad_labels(file: LoadedFile, place: _Place, owner: TaskSpec | TaskPart, known: set[str]) -> Iterator[Problem]:
+    for index, example in enumerate(owner.examples):
+        where = (*place, "examples", index, "response")
         label = example.response
         if label != label.strip() or "\n" in label:
             yield _at(file, where, f"examples.{index}.response: a label is one line without blanks around it.")
@@ -195,24 +220,27 @@ def _unknown_sharers(file: LoadedFile, known: set[str]) -> Iterator[Problem]:
 
 
 def _shared_examples(files: list[LoadedFile]) -> Iterator[Problem]:
-    """Find queries that occur twice, in one file or in two that declare no sharing."""
-    seen: dict[str, tuple[LoadedFile, int]] = {}
-    for file in files:
-        for index, example in enumerate(file.spec.examples):
+    """Find queries that occur twice, in one file or in two that declare no sharing.
+
+    The parts of one aggregate may show the same queries with different responses.
+    """
+    seen: dict[str, tuple[LoadedFile, _Place]] = {}
+    for file, (place, owner) in ((one, entry) for one in files for entry in _owners(one.spec)):
+        own: dict[str, int] = {}
+        for index, example in enumerate(owner.examples):
             key = " ".join(example.query.casefold().split())
-            if key not in seen:
-                seen[key] = (file, index)
+            where = (*place, "examples", index, "query")
+            if key in own:
+                yield _at(file, where, f"examples.{index}.query stands in examples.{own[key]} as well.")
                 continue
-            other, other_index = seen[key]
-            where = ("examples", index, "query")
-            place = f"{other.path}:{other.located.line(('examples', other_index, 'query'))}"
-            if other is file:
-                yield _at(file, where, f"examples.{index}.query stands in examples.{other_index} as well.")
-            elif not _declared(file.spec, other.spec):
+            own[key] = index
+            other, other_where = seen.setdefault(key, (file, where))
+            if other is not file and not _declared(file.spec, other.spec):
                 yield _at(
                     file,
                     where,
-                    f"examples.{index}.query is an example of task {other.spec.task!r} too ({place}). Write another, "
+                    f"examples.{index}.query is an example of task {other.spec.task!r} too "
+                    f"({other.path}:{other.located.line(other_where)}). Write another, "
                     f"or declare it there: examples_shared_by: [{file.spec.task}].",
                 )
 

@@ -17,7 +17,7 @@ from harness.registry.air_bench import AirBenchSet
 from harness.runners.search import CORPUS_CHUNK
 from harness.runners.tasks import TaskUnit
 from harness.search.topk import StreamingTopK
-from harness.store.hits import MAX_HITS, hits_table
+from harness.store.hits import MAX_HITS, hits_as_run, hits_table
 from harness.store.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -87,8 +87,13 @@ def _loaded(_name: str, _revisions: tuple[str, ...], holder: _Holder) -> AirData
 
 
 def make_air_task(unit: TaskUnit) -> AirTask:
-    """Return the task object of an AIR-Bench unit."""
-    assert unit.air is not None
+    """Return the task object of an AIR-Bench unit.
+
+    Raises:
+        ConfigError: the unit is none.
+    """
+    if unit.air is None:
+        raise ConfigError(f"task {unit.name!r} is no set of AIR-Bench.")
     return AirTask(AirSource(unit.air, unit.folder), AirMetadata(unit.name, unit.air.main_metric))
 
 
@@ -135,6 +140,7 @@ def evaluate_air_unit(
     data = task.load_data()
     if limit:
         data = data.limited(limit)
+    encoder.text_encoder.prepare(data.all_texts)
     loaded = time.perf_counter()
     hits = _search(encoder, task, data)
     searched = time.perf_counter()
@@ -144,8 +150,6 @@ def evaluate_air_unit(
     }
     judged: AirScores | None = None
     if SCORED_SPLIT in hits:
-        from harness.store.hits import hits_as_run
-
         judged = air_metrics(data.qrels, hits_as_run(hits[SCORED_SPLIT]))
         scores[SCORED_SPLIT] = [{"hf_subset": SUBSET, **judged.mean}]
         notes[SCORED_SPLIT] |= {

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from harness.encoder.text_encoder import EncodeStats
 from harness.errors import DatasetUnavailableError, EncodingError, HarnessError, TaskFailedError
 from harness.runners.adapter import ICLEncoder
+from harness.runners.hub_cache import is_offline, take_pinned_revision
 from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
+from harness.runners.task_texts import task_texts
 from harness.runners.tasks import TaskUnit, content_addressed_cache, dataset_revision, make_task
 from harness.store.run_dir import canonical_sha256
 from harness.store.schema import ScoreRow
@@ -75,6 +77,8 @@ def _subject(encoder: ICLEncoder, task: AbsTask | AirTask) -> dict[str, Any]:
         "model_name": text_encoder.source.model_name,
         "model_revision": text_encoder.source.revision,
         "prompt_fingerprint": choice.prompt.fingerprint,
+        "instruction_sha": canonical_sha256(choice.prompt.instruction),
+        "examples_sha": choice.examples_sha,
         "num_fewshot": choice.prompt.num_fewshot,
         "examples_set": choice.examples_set,
         "fewshot_seed": encoder.policy.fewshot_seed,
@@ -123,6 +127,7 @@ def evaluate_unit(
         if limit:
             limit_task(task, limit)
         loaded = time.perf_counter()
+        encoder.text_encoder.prepare(lambda: task_texts(task))
         with record(task) as recording, tempfile.TemporaryDirectory() as nowhere:
             try:
                 result = mteb.evaluate(
@@ -172,6 +177,8 @@ def load_task(task: AbsTask, unit: TaskUnit) -> None:
         DatasetUnavailableError: not on this machine and not reachable.
     """
     try:
+        if unit.folder is None and is_offline():
+            take_pinned_revision(task)
         task.load_data()
     except HarnessError:
         raise

@@ -34,7 +34,8 @@ class _Claim(NamedTuple):
 
 def _claims(file: LoadedFile) -> Iterator[_Claim]:
     spec = file.spec
-    if spec.data is not None or spec.task.startswith(_AIR_BENCH):
+    own_parts = bool(spec.parts) and all(part.data is not None for part in spec.parts)
+    if spec.data is not None or own_parts or spec.task.startswith(_AIR_BENCH):
         return
     yield _Claim(
         file, (), spec.task, spec.type, spec.main_metric, spec.splits, spec.subsets, spec.dataset, spec.benchmarks
@@ -52,6 +53,8 @@ def _claims(file: LoadedFile) -> Iterator[_Claim]:
             alias.benchmarks,
         )
     for index, part in enumerate(spec.parts):
+        if part.data is not None:
+            continue
         yield _Claim(
             file,
             ("parts", index),

@@ -2,6 +2,7 @@
 
 manifest.json                       identity and provenance of the run; written last
 scores.parquet                      one row per model, configuration, task, split, subset and metric
+config.yaml                         the settings of the last command, readable by `run --config`
 leaderboard.md                      the table
 tasks/<configuration>/<task>.json   one finished task: identity, score rows, hashes of its companions
 items/<configuration>/<task>.parquet  per-item outcomes
@@ -15,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LEFT_BEHIND = re.compile(r"^\..+\.[a-z0-9_]{8}$")
+"""Names that `atomic.replacing` gives to temporary files (tempfile.mkstemp)."""
 _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
 _AIR_BENCH = re.compile(r"^air-bench(-mini)?/")
 
@@ -83,9 +87,21 @@ class RunDir:
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be made or written: {error.strerror}.") from error
         try:
+            self._sweep()
             yield
         finally:
             held.release()
+
+    def _sweep(self) -> None:
+        """Remove the temporary files that killed processes left; the lock is held, so none of them is in use.
+
+        Run directories below (of a campaign) have locks of their own and are left to their own commands.
+        """
+        for folder, inner, names in os.walk(self.path):
+            inner[:] = [name for name in inner if not (Path(folder) / name / ".lock").exists()]
+            for name in names:
+                if _LEFT_BEHIND.match(name):
+                    (Path(folder) / name).unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the manifest, or None for a new directory.
@@ -114,7 +130,7 @@ class RunDir:
             foreign = sorted(
                 entry.name for entry in self.path.glob("*") if not entry.name.startswith(".") and entry.name != "tasks"
             )
-            known = {"tasks", "items", "mteb", "devhits", "testhits", "scores.parquet", "leaderboard.md"}
+            known = {"tasks", "items", "mteb", "devhits", "testhits", "scores.parquet", "leaderboard.md", "config.yaml"}
             if set(foreign) - known:
                 raise ConfigError(
                     f"--output-dir {self.path} holds files that are no run ({', '.join(foreign[:3])}). Use an empty one."

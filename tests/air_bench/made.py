@@ -14,7 +14,24 @@ import pytest
 from harness.registry import air_bench
 from harness.registry.air_bench import AirBenchSet, air_bench_sets
 
-WORDS = "rose soil spade hedge oven dough ladle recipe boat anchor tide crane rope harbour kitchen garden".split()
+WORDS = [
+    "rose",
+    "soil",
+    "spade",
+    "hedge",
+    "oven",
+    "dough",
+    "ladle",
+    "recipe",
+    "boat",
+    "anchor",
+    "tide",
+    "crane",
+    "rope",
+    "harbour",
+    "kitchen",
+    "garden",
+]
 SMALL = {
     "AIR-Bench_24.04": ("air-bench/qa/finance/en", "air-bench/qa/msmarco/en"),
     "AIR-Bench_24.05": (

@@ -196,7 +196,9 @@ def test_readme_cannot_point_out_of_its_folder(finance: AirSource, outside: str)
 
 
 def test_other_version_in_the_repository_is_named(finance: AirSource, tmp_path: Path) -> None:
-    with pytest.raises(DatasetUnavailableError, match=r"no configuration 'AIR-Bench_24.04' \(it has: AIR-Bench_24.05\)"):
+    with pytest.raises(
+        DatasetUnavailableError, match=r"no configuration 'AIR-Bench_24.04' \(it has: AIR-Bench_24.05\)"
+    ):
         open_set(small_set("AIR-Bench_24.04", FINANCE), tmp_path).load()
 
 
@@ -248,7 +250,7 @@ def test_prepared_data_sets_of_the_hub_are_read_offline(tmp_path: Path, monkeypa
 def test_unreachable_hub_is_one_line_that_names_the_repository(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(DatasetUnavailableError, match="AIR-Bench/qa_finance_en.*--data-dir") as caught:
+    with pytest.raises(DatasetUnavailableError, match=r"AIR-Bench/qa_finance_en.*--data-dir") as caught:
         open_set(small_set(VERSION, FINANCE), None).load()
 
     assert "\n" not in str(caught.value)

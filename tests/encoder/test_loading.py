@@ -172,4 +172,4 @@ def test_the_embedded_model_is_the_same_every_time() -> None:
     first = resolve_source("embedded")
 
     assert resolve_source("embedded") == first
-    assert (first.model_name, first.label) == ("icl-harness/embedded", "untrained")
+    assert (first.model_name, first.label) == ("icl-harness/embedded", "")

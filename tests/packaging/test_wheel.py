@@ -34,7 +34,8 @@ def test_wheel_carries_registry_profiles_mini_data_and_reference(wheel: Path) ->
     assert "harness/_data/results/reference/README.md" in names
     assert "harness/profiles/bge-en-icl.yaml" in names
     assert "harness/mini/MiniSTS/test.jsonl" in names
-    assert "harness/encoder/embedded_tokenizer/tokenizer.json" in names
+    for name in ("model.safetensors", "static_bag.safetensors", "config.json", "tokenizer.json", "README.md"):
+        assert f"harness/encoder/embedded_model/{name}" in names
     assert "harness/report/page/page.html" in names
     assert "harness/py.typed" in names
 

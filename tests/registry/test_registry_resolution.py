@@ -96,7 +96,11 @@ def test_benchmark_order_is_by_type_and_name(registry: Registry) -> None:
 
 def test_every_benchmark_task_has_instruction_and_examples(registry: Registry) -> None:
     for benchmark in registry.benchmarks():
-        for task in registry.benchmark(benchmark):
+        named = registry.benchmark(benchmark)
+        # An aggregate that has no examples of its own is shown by its parts.
+        tasks = [registry.get(name) for task in named for name in ((task.name,) if task.examples else task.parts)]
+        assert len(tasks) >= len(named)
+        for task in tasks:
             assert task.instruction().text.strip(), task.name
             assert len(task.first_examples(5)) == 5, task.name
             assert task.first_examples(None) == task.examples, task.name
@@ -126,6 +130,57 @@ def test_parts_of_cqadupstack(registry: Registry) -> None:
         assert part.examples == aggregate.examples
         assert part.instruction().text == aggregate.instruction().text
         assert part.dataset is not None
+
+
+PARTED = """\
+task: Whole
+type: STS
+benchmarks: [own]
+main_metric: cosine_spearman
+description: "the whole"
+instruction: {text: Retrieve similar text., source: a test}
+other_instructions:
+  short: {text: Similar., source: a test}
+parts:
+  - name: Left
+    data: ./left
+    description: "the left part"
+    other_instructions:
+      precise: {text: Retrieve left text., source: a test}
+    examples:
+      - {query: one, response: left one, origin: a test}
+      - {query: two, response: left two, origin: a test}
+  - name: Right
+    data: ./right
+    examples:
+      - {query: one, response: right one, origin: a test}
+"""
+
+
+def test_a_part_may_have_its_own_data_examples_and_further_instructions(tmp_path: Path) -> None:
+    (tmp_path / "Whole.yaml").write_text(PARTED, encoding="utf-8")
+    registry = Registry.load([tmp_path])
+
+    left, right = registry.get("Left"), registry.get("Right")
+
+    assert [task.name for task in registry.benchmark("own")] == ["Whole"]
+    assert (left.part_of, left.task_type, left.main_metric) == ("Whole", "STS", "cosine_spearman")
+    assert (left.data, right.data) == (tmp_path / "left", tmp_path / "right")
+    assert (left.description, right.description) == ("the left part", "the whole")
+    assert [example.response for example in left.examples] == ["left one", "left two"]
+    assert [example.response for example in right.first_examples(1)] == ["right one"]
+    assert left.instruction() == right.instruction() == registry.get("Whole").instruction()
+    assert (set(left.instructions), set(right.instructions)) == ({"default", "short", "precise"}, {"default", "short"})
+
+
+def test_examples_of_an_aggregate_whose_parts_have_their_own_name_the_parts(tmp_path: Path) -> None:
+    (tmp_path / "Whole.yaml").write_text(PARTED, encoding="utf-8")
+    whole = Registry.load([tmp_path]).get("Whole")
+
+    assert whole.first_examples(0) == ()
+    for k in (1, None):
+        with pytest.raises(FewShotError, match=r"each of its 2 parts has others\. Name one of them: Left, Right\.$"):
+            whole.first_examples(k)
 
 
 def test_v1_counts_the_aggregate_and_v2_two_parts(registry: Registry) -> None:
@@ -361,12 +416,16 @@ def test_suggest_says_nothing_for_strange_names() -> None:
 
 def fingerprints(registry: Registry, num_fewshot: int | None = None) -> dict[str, str]:
     policy = PromptPolicy(registry=registry, profile=load_profiles()["bge-en-icl"], num_fewshot=num_fewshot)
-    return {task.name: policy.for_registered(task.name).prompt.fingerprint for task in registry}
+    return {task.name: policy.for_registered(task.name).prompt.fingerprint for task in registry if task.examples}
 
 
 def with_changed_example(registry: Registry, task: RegisteredTask, index: int) -> Registry:
     """Return the curated examples with one character more in one response."""
-    sets = {entry.name: entry.examples for entry in registry if entry.name == entry.canonical}
+    sets = {
+        entry.name: entry.examples
+        for entry in registry
+        if entry.name == entry.canonical or entry.examples != registry.get(entry.canonical).examples
+    }
     examples = list(sets[task.canonical])
     old = examples[index]
     examples[index] = FewShotExample(query=old.query, response=old.response + ".", origin=old.origin)

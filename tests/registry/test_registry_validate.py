@@ -178,6 +178,50 @@ def test_sharing_declared_by_an_unknown_task(tmp_path: Path, problems: Problems)
     )
 
 
+def write_parts(
+    folder: Path, more: str = "", *, benchmarks: str = "", queries: tuple[str, ...] = ("one", "two")
+) -> None:
+    lines = [HEAD.format(task="Whole", type="STS", benchmarks=benchmarks) + "parts:"]
+    for part in ("Left", "Right"):
+        lines += [f"  - name: {part}", *([more] if more else []), "    examples:"]
+        lines += [f"      - {{query: {query}, response: {part} {query}, origin: a test}}" for query in queries]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "Whole.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_parts_of_one_task_may_show_the_same_queries(tmp_path: Path, problems: Problems) -> None:
+    write_parts(tmp_path)
+
+    assert problems(tmp_path) == []
+
+
+def test_a_query_that_stands_twice_in_one_part(tmp_path: Path, problems: Problems) -> None:
+    write_parts(tmp_path, queries=("one", "One"))
+
+    assert problems(tmp_path) == [
+        "Whole.yaml:10: examples.1.query stands in examples.0 as well.",
+        "Whole.yaml:14: examples.1.query stands in examples.0 as well.",
+    ]
+
+
+def test_each_part_of_a_shipped_benchmark_needs_five_examples(tmp_path: Path, problems: Problems) -> None:
+    write_parts(tmp_path, benchmarks="mini")
+
+    assert problems(tmp_path) == [
+        "Whole.yaml:8: a benchmark task needs at least 5 examples; there are 2.",
+        "Whole.yaml:12: a benchmark task needs at least 5 examples; there are 2.",
+    ]
+
+
+def test_a_part_whose_data_folder_is_missing(tmp_path: Path, problems: Problems) -> None:
+    write_parts(tmp_path, more="    data: ./nowhere")
+
+    assert problems(tmp_path) == [
+        f"Whole.yaml:{line}: data folder {tmp_path}/nowhere does not exist.".replace(f"{tmp_path}/", "")
+        for line in (8, 13)
+    ]
+
+
 def test_example_that_stands_twice(tmp_path: Path, problems: Problems) -> None:
     write_task(tmp_path, "A", [("one", "x"), ("two", "y"), ("One ", "z")])
 
