@@ -5,7 +5,10 @@ A wheel carries `task_examples/` and `results/reference/` under `harness/_data/`
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import platformdirs
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 _INSTALLED_DATA = PACKAGE_DIR / "_data"
@@ -13,6 +16,12 @@ _INSTALLED_DATA = PACKAGE_DIR / "_data"
 
 def _data_root() -> Path:
     return _INSTALLED_DATA if _INSTALLED_DATA.is_dir() else PACKAGE_DIR.parent
+
+
+def cache_dir() -> Path:
+    """Return the cache folder: `HARNESS_CACHE`, else the platform's."""
+    configured = os.environ.get("HARNESS_CACHE")
+    return Path(configured) if configured else Path(platformdirs.user_cache_dir("icl-harness"))
 
 
 def task_examples_dir() -> Path:

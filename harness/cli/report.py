@@ -7,8 +7,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.report.table import LeaderboardTable
 
 DEFAULT_FORMATS = ("md", "parquet")
 _PIPED_COLUMNS = 100
@@ -48,28 +52,54 @@ def report(
     from harness.report.leaderboard import build_leaderboards
     from harness.report.load import load_scores
     from harness.report.reference import load_references
-    from harness.report.terminal import render_terminal
 
     check_formats(formats)
     registry = Registry.load(registry_dirs)
     scores = load_scores(paths) if paths or not references else None
-    tables = build_leaderboards(
-        scores,
-        benchmark=benchmark,
-        registry=registry,
-        references=load_references(references, registry=registry) if references else None,
-        rank_references=rank_references,
-        items=item_source(scores) if intervals else None,
-    )
+    air_bench = benchmark is not None and benchmark.startswith("AIR-Bench_")
+    loaded = load_references(references, registry=registry, groups=air_bench) if references else None
+    items = item_source(scores) if intervals else None
+    if benchmark is not None and air_bench:
+        from harness.report.air_bench import build_air_tables
+
+        tables = build_air_tables(
+            scores,
+            version=benchmark,
+            registry=registry,
+            references=loaded,
+            rank_references=rank_references,
+            items=items,
+        )
+    else:
+        tables = build_leaderboards(
+            scores,
+            benchmark=benchmark,
+            registry=registry,
+            references=loaded,
+            rank_references=rank_references,
+            items=items,
+        )
+    print_tables(tables, per_task=per_task)
+    if output_dir is not None:
+        for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
+            click.echo(f"wrote {path}", err=True)
+
+
+def print_tables(tables: Sequence[LeaderboardTable], *, per_task: bool = False) -> None:
+    """Print leaderboards on stdout, as wide as the terminal.
+
+    Args:
+        tables: what to print, in order.
+        per_task: whether every task is shown as well.
+    """
+    from harness.report.terminal import render_terminal
+
     width = shutil.get_terminal_size((_PIPED_COLUMNS, 24)).columns
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = render_terminal(tables, width=width, per_task=per_task, color=color)
     # A stdout that cannot show a name (an ASCII pipe) gets it escaped.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False)
-    if output_dir is not None:
-        for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
-            click.echo(f"wrote {path}", err=True)
 
 
 @click.command("report", short_help="Show the leaderboard of run directories.")
@@ -91,7 +121,7 @@ def report(
     metavar="ID|PATH",
     multiple=True,
     help="Add published scores: a row id (paper/full/fs, ...; see results/reference), a parquet of stored scores, an mteb "
-    "results folder, or a run. May be given several times.",
+    "results folder, a result file of AIR-Bench's board, or a run. May be given several times.",
 )
 @click.option("--rank-references", is_flag=True, help="Rank the rows of --reference among the runs.")
 @click.option(

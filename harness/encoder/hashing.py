@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 
-import platformdirs
+from harness.paths import cache_dir as cache_dir  # asked for here by the store of vectors and others
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 TOKENIZER_FILES = (
@@ -23,12 +23,6 @@ TOKENIZER_FILES = (
 )
 # Configuration decides what the weights compute (rope, window, pooling modules), so it is hashed with them.
 CONFIG_FILES = ("config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json")
-
-
-def cache_dir() -> Path:
-    """Return the cache folder: `HARNESS_CACHE`, else the platform's."""
-    configured = os.environ.get("HARNESS_CACHE")
-    return Path(configured) if configured else Path(platformdirs.user_cache_dir("icl-harness"))
 
 
 def file_sha256(path: Path) -> str:

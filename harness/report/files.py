@@ -33,7 +33,7 @@ _FRAMES: dict[str, Callable[[Sequence[LeaderboardTable]], pa.Table]] = {
 }
 
 
-def write_leaderboard(run_dir: Path, *, registry_dirs: Sequence[Path] = ()) -> LeaderboardTable:
+def write_leaderboard(run_dir: Path, *, registry_dirs: Sequence[Path] = ()) -> list[LeaderboardTable]:
     """Write RUN_DIR/leaderboard.md from RUN_DIR/scores.parquet, with a table of every task.
 
     manifest.json is not read, because a run writes it last.
@@ -43,7 +43,7 @@ def write_leaderboard(run_dir: Path, *, registry_dirs: Sequence[Path] = ()) -> L
         registry_dirs: folders with further task files, for benchmarks that they name.
 
     Returns:
-        The first table; a run over tasks of several benchmarks has one for each, and the file holds them all.
+        The tables of the file; a run over tasks of several benchmarks has one for each.
 
     Raises:
         ResultSchemaError: scores.parquet is missing or corrupt.
@@ -53,7 +53,14 @@ def write_leaderboard(run_dir: Path, *, registry_dirs: Sequence[Path] = ()) -> L
     scores = load_scores([run_dir], use_manifest=False)
     tables = build_leaderboards(scores, registry=Registry.load(registry_dirs), items=item_source(scores))
     write_tables(tables, run_dir, formats=("md",), per_task=True)
-    return tables[0]
+    return tables
+
+
+def write_common_leaderboard(folder: Path, run_dirs: Sequence[Path], *, registry_dirs: Sequence[Path] = ()) -> None:
+    """Write FOLDER/leaderboard.md over several run directories; raises as `write_leaderboard` does."""
+    scores = load_scores(run_dirs, use_manifest=False)
+    tables = build_leaderboards(scores, registry=Registry.load(registry_dirs), items=item_source(scores))
+    write_tables(tables, folder, formats=("md",), per_task=True)
 
 
 def write_tables(

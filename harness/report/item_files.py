@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, ResultSchemaError
+from harness.paths import cache_dir
 from harness.report.consistency import FOLDERS_ATTRIBUTE
+from harness.report.resample_memo import ResampleMemo
 from harness.store.run_dir import safe_name
 
 if TYPE_CHECKING:
@@ -17,25 +19,47 @@ if TYPE_CHECKING:
 KEYS = ("split", "hf_subset", "experiment", "item")
 """What pairs the outcomes of two runs."""
 
-ItemSource = Callable[[str, str, str, Sequence[str]], "pa.Table | None"]
-"""(run_id, configuration, task, columns) -> the outcomes with KEYS and those of the columns there are; None without."""
+MEMO_FILE = "intervals.sqlite"
+"""Below the cache folder: resamples of earlier reports."""
+
+
+class ItemSource:
+    """The items of some runs, and the resamples of them that earlier reports have made."""
+
+    def __init__(self, folders: Mapping[str, Sequence[str]], memo: ResampleMemo) -> None:
+        """Keep where the runs are.
+
+        Args:
+            folders: run_id -> its run directories.
+            memo: where resamples are remembered.
+        """
+        self._folders = folders
+        self.memo = memo
+
+    def path(self, run_id: str, configuration: str, task: str) -> Path | None:
+        """Return the file of a task's items; None without."""
+        try:
+            name = Path("items") / safe_name(configuration) / f"{safe_name(task)}.parquet"
+        except ConfigError:  # no run has written a file of such a name
+            return None
+        return next(
+            (Path(folder) / name for folder in self._folders.get(run_id, ()) if (Path(folder) / name).is_file()), None
+        )
+
+    def __call__(self, run_id: str, configuration: str, task: str, columns: Sequence[str]) -> pa.Table | None:
+        """Return the items with KEYS and those of the columns there are; None without.
+
+        Raises:
+            ResultSchemaError: the file is damaged.
+        """
+        path = self.path(run_id, configuration, task)
+        return None if path is None else _read(path, columns)
 
 
 def item_source(scores: pd.DataFrame | None) -> ItemSource:
     """Return a reader of the items of the runs that `load_scores` has read."""
     folders: Mapping[str, Sequence[str]] = scores.attrs.get(FOLDERS_ATTRIBUTE, {}) if scores is not None else {}
-
-    def read(run_id: str, configuration: str, task: str, columns: Sequence[str]) -> pa.Table | None:
-        try:
-            name = Path("items") / safe_name(configuration) / f"{safe_name(task)}.parquet"
-        except ConfigError:  # no run has written a file of such a name
-            return None
-        for folder in folders.get(run_id, ()):
-            if (Path(folder) / name).is_file():
-                return _read(Path(folder) / name, columns)
-        return None
-
-    return read
+    return ItemSource(folders, ResampleMemo(cache_dir() / MEMO_FILE))
 
 
 def _read(path: Path, columns: Sequence[str]) -> pa.Table:

@@ -12,6 +12,7 @@ from harness.report.comparison import Difference, FewShotRow
 from harness.report.item_files import ItemSource
 from harness.report.item_pairs import SAME_SCORE, NotPairedError, compare_cell, item_columns, pair_items
 from harness.report.resample import interval
+from harness.report.resample_memo import file_identity, memo_key
 from harness.report.rows import Cell, RowScores
 from harness.report.table import ZERO_SHOT, LeaderboardRow, RowKey
 from harness.report.tasks import CountedTask
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from harness.report.resample import Floats
+
+
+_NO_ITEMS = "the run directories hold no items"
 
 
 class _Sample(NamedTuple):
@@ -61,17 +65,19 @@ def few_shot_rows(
     samples: dict[int, list[_Sample]] = {row: [] for row, _ in pairs}
     reasons: dict[str, set[str]] = {}
     for place, task in enumerate(tasks):
-        reader = _Reader(items)
+        reader = None if items is None else _Reader(items)
         for row, base in pairs:
             before, after = rows[base].task_scores[place], rows[row].task_scores[place]
             difference = None if before is None or after is None else after - before
             sample = _Sample(difference, None, "")
-            if difference is not None and items is not None:
+            if difference is not None and reader is not None:
                 try:
                     sample = _resample(task, scored[base], scored[row], difference, reader)
                 except NotPairedError as error:
                     reasons.setdefault(str(error), set()).add(task.name)
             samples[row].append(sample)
+    if items is not None:
+        items.memo.flush()
     types = list(dict.fromkeys(task.task_type for task in tasks))
     compared = []
     for row, base in pairs:
@@ -98,17 +104,24 @@ def few_shot_rows(
 class _Reader:
     """The items of one task; those of the zero-shot run are read once for all rows."""
 
-    def __init__(self, items: ItemSource | None) -> None:
+    def __init__(self, items: ItemSource) -> None:
         self._items = items
         self._read: dict[tuple[str, str, str, tuple[str, ...]], pa.Table | None] = {}
+        self.memo = items.memo
+
+    def identity(self, row: RowScores, task: str, cell: Cell) -> str:
+        path = self._items.path(row.runs[task, cell], row.key.configuration, task)
+        if path is None:
+            raise NotPairedError(_NO_ITEMS)
+        return file_identity(path)
 
     def __call__(self, row: RowScores, task: str, cell: Cell, columns: tuple[str, ...], *, keep: bool) -> pa.Table:
         key = (row.runs[task, cell], row.key.configuration, task, columns)
-        table = self._read[key] if key in self._read else self._items and self._items(*key)
+        table = self._read[key] if key in self._read else self._items(*key)
         if keep:
             self._read[key] = table
         if table is None:
-            raise NotPairedError("the run directories hold no items")
+            raise NotPairedError(_NO_ITEMS)
         return table
 
 
@@ -143,9 +156,14 @@ def _resample_cell(
     columns = item_columns(metrics[0], task_type)
     if not columns:
         raise NotPairedError(f"items do not give the metric {metrics[0]}")
-    pair = pair_items(read(base, task, cell, columns, keep=True), read(other, task, cell, columns, keep=False))
     split, subset = cell
-    found = compare_cell(*pair, metric=metrics[0], task=task, task_type=task_type, split=split, subset=subset)
+    files = [read.identity(row, task, cell) for row in (base, other)]
+    key = memo_key(*files, metrics[0], task, task_type, split, subset)
+    found = read.memo.get(key)
+    if found is None:
+        pair = pair_items(read(base, task, cell, columns, keep=True), read(other, task, cell, columns, keep=False))
+        found = compare_cell(*pair, metric=metrics[0], task=task, task_type=task_type, split=split, subset=subset)
+        read.memo.put(key, found)
     for row, score in ((base, found.outcome.base), (other, found.outcome.other)):
         if abs(row.cells[task][cell] - score) > SAME_SCORE:
             raise NotPairedError("the items do not give the stored score")

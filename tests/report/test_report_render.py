@@ -208,7 +208,7 @@ def test_run_gets_its_leaderboard_before_its_manifest(make: SimpleNamespace, tmp
     run = make.run(tmp_path / "run", [make.row(task_name="Own")])
     (run / "manifest.json").unlink()
 
-    table = write_leaderboard(run)
+    (table,) = write_leaderboard(run)
 
     assert table.tasks[0].name == "Own"
     assert "| Own | STS | 50.00 |" in (run / "leaderboard.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 from harness.config import RunConfig, build_config
 from harness.encoder.decoder import DecoderEncoder
 from harness.errors import ConfigError, FewShotError, RunLockedError, TaskNotFoundError
-from harness.runners.run import RunSummary, execute
+from harness.runners.run import RunHooks, RunSummary, execute
 from harness.store.run_dir import RunDir
 from tests.toy import METRICS, write_data, write_registry, write_toy_benchmark
 
@@ -84,6 +84,41 @@ def test_same_command_again_evaluates_and_encodes_nothing(toy: Toy) -> None:
     assert (first.evaluated, first.reused, first.exit_code) == (4, 0, 0)
     assert (again.evaluated, again.reused, again.encoded) == (0, 4, 0)
     assert main_scores(again.path) == before
+
+
+def test_the_leaderboard_is_made_once_when_all_scores_are_there(toy: Toy) -> None:
+    seen: list[int] = []
+    hooks = RunHooks(render=lambda path: seen.append(len(main_scores(path))))
+
+    execute(toy.config(num_fewshot="0"), hooks)
+    execute(toy.config(), hooks)
+    execute(toy.config(), hooks)
+
+    assert seen == [2, 4, 4]
+
+
+def test_the_command_prints_the_leaderboard_that_it_wrote_without_making_it_again(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness.cli.main import main
+    from harness.report import files, leaderboard
+
+    made: list[str] = []
+
+    def counted(*args: Any, **names: Any) -> Any:
+        made.append("leaderboard")
+        return leaderboard.build_leaderboards(*args, **names)
+
+    monkeypatch.setattr(files, "build_leaderboards", counted)
+    command = ["run", "--model", str(toy.model), "--profile", "bge-en-icl", "--benchmark", "toy", "--num-fewshot", "0"]
+    command += ["--registry-dir", str(toy.registry), "--data-dir", str(toy.data), "--no-cache"]
+    command += ["--output-dir", str(toy.folder / "out")]
+
+    assert main(command) == 0
+
+    assert made == ["leaderboard"]
+    assert "toy (2 tasks)" in capsys.readouterr().out
+    assert "# toy (2 tasks)" in (toy.folder / "out" / "leaderboard.md").read_text(encoding="utf-8")
 
 
 def test_interrupted_run_goes_on_with_the_first_unfinished_task(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,3 +483,16 @@ def test_mteb_result_files_load_in_mteb(toy: Toy) -> None:
 
 def test_metrics_cover_all_types() -> None:
     assert len(METRICS) == 7
+
+
+def test_temporary_files_of_a_killed_process_are_removed_but_not_those_of_another_run(tmp_path: Path) -> None:
+    inner = tmp_path / "campaign" / "run"
+    (inner / "tasks").mkdir(parents=True)
+    left = [tmp_path / "campaign" / ".leaderboard.md.ab12_x9z", inner / "tasks" / ".ToySTS.json.abcdefgh"]
+    for path in left:
+        path.write_text("torn")
+    with RunDir(inner).lock():
+        assert [path.exists() for path in left] == [True, False]
+    left[1].write_text("another process writes")
+    with RunDir(tmp_path / "campaign").lock():
+        assert [path.exists() for path in left] == [False, True]
