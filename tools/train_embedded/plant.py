@@ -41,6 +41,8 @@ LABEL = 250
 FLAG_SIZE = 0.6
 MAX_CONTENT = 0.6
 """Largest norm of a token's content, of a whole of 1."""
+EMPTY = 1e-4
+"""Content of `</s>`: what is left of an empty text, which must have some direction; a thousandth of any other's content."""
 _U = HIDDEN**0.5
 _MATCH_PAIRS = range(8, 28)
 MATCH_DIMS = 2 * len(_MATCH_PAIRS)
@@ -127,6 +129,7 @@ def _embed(table: Tensor, bag: np.ndarray, blank: Sequence[int]) -> None:
         table[token, :CONTENT] = 0.0
         table[token, dim] = FLAG_SIZE
     table[list(blank), :CONTENT] = 0.0
+    table[EOS, 0] = EMPTY
     table[:, CONST] = (1.0 - table.square().sum(1)).clamp(min=0.0).sqrt()
 
 
