@@ -20,6 +20,8 @@ from tools.train_embedded.prompts import Encoder
 
 _U = HIDDEN**0.5
 _ROOT = HEAD_DIM**0.5
+_BLOCK = 1024
+"""Queries judged at once."""
 _QUERY_SIZE, _VALUE_SIZE = 4.0, 0.15
 
 
@@ -155,8 +157,11 @@ def _logits(model: Matching, table: Tensor, data: Prepared, rows: Tensor) -> Ten
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def accuracy(model: Matching, table: np.ndarray, data: Prepared) -> float:
     """Return the share of queries whose right label is the nearest."""
-    right = _logits(model, torch.from_numpy(table), data, torch.arange(len(data.tokens))).argmax(1) == 0
-    return float(right.float().mean())
+    vectors = torch.from_numpy(table)
+    right = 0
+    for rows in torch.arange(len(data.tokens)).split(_BLOCK):
+        right += int((_logits(model, vectors, data, rows).argmax(1) == 0).sum())
+    return right / len(data.tokens)
 
 
 def fit(
