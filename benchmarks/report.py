@@ -49,11 +49,12 @@ METRICS = 20
 """Metrics of a task beside the main one."""
 
 
-def items(task: RegisteredTask, rng: np.random.Generator) -> tuple[pa.Table, float]:
+def items(task: RegisteredTask, rng: np.random.Generator, scale: float) -> tuple[pa.Table, float]:
     """Return the items of one evaluation and the main score that they give."""
     from harness.report.resample import spearman, v_measure
 
     experiments, count = SIZES[task.task_type]
+    count = max(16, int(count * scale))
     experiment, item = np.repeat(np.arange(experiments), count), np.tile(np.arange(count), experiments)
     size = experiments * count
     gold_rng = np.random.default_rng(len(task.name))  # the same for every model
@@ -102,15 +103,15 @@ def units(registry: Registry) -> list[RegisteredTask]:
     return [registry.get(name) for task in registry.benchmark(BENCHMARK) for name in (task.parts or (task.name,))]
 
 
-def write_run(folder: Path, model: int, registry: Registry, *, with_items: bool) -> None:
-    """Write a run of one model with 0 and with 3 examples."""
+def write_run(folder: Path, model: int, registry: Registry, *, scale: float | None) -> None:
+    """Write a run of one model with 0 and with 3 examples; without a scale it has no items."""
     rows = []
     for shots in (0, 3):
         for number, task in enumerate(units(registry)):
             rng = np.random.default_rng([model, shots, number])
             score = float(rng.random())
-            if with_items:
-                table, score = items(task, rng)
+            if scale is not None:
+                table, score = items(task, rng, scale)
                 path = folder / "items" / f"k{shots}" / f"{task.name}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table, path, compression="zstd")
@@ -185,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=50)
     parser.add_argument("--page-models", type=int, default=200)
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the items; a report from the memo reads none")
     parser.add_argument("--keep", type=Path, help="folder for the runs; kept and used again")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -194,7 +196,7 @@ def main() -> None:
         runs = [folder / f"run-{model:03d}" for model in range(arguments.models)]
         for model, run in enumerate(runs):
             if not (run / "manifest.json").is_file():
-                write_run(run, model, registry, with_items=True)
+                write_run(run, model, registry, scale=arguments.scale)
         size = sum(path.stat().st_size for run in runs for path in run.rglob("*.parquet"))
         cache, out = Path(temporary) / "cache", Path(temporary) / "out"
         all_formats = ("--format", "md,parquet,csv,latex,html")
@@ -204,7 +206,7 @@ def main() -> None:
             "with intervals, again": all_formats,
         }
         print(
-            f"{arguments.models} models x {len(registry.benchmark(BENCHMARK))} tasks x 2 rows, {size / 1e6:,.0f} MB of parquet\n"
+            f"{arguments.models} models x {len(registry.benchmark(BENCHMARK))} tasks x 2 rows, items x {arguments.scale:g}, {size / 1e6:,.0f} MB of parquet\n"
         )
         print("| report | seconds (best of runs) | of the processor | page, kB | torch, mteb imported |")
         print("|--|--:|--:|--:|--|")
@@ -220,7 +222,7 @@ def main() -> None:
         many = []
         for model in range(arguments.page_models):
             many.append(Path(temporary) / "many" / f"run-{model:03d}")
-            write_run(many[-1], model, registry, with_items=False)
+            write_run(many[-1], model, registry, scale=None)
         seconds, processor, _ = report(many, out, cache, "--format", "html", "--no-intervals")
         page = (out / "leaderboard.html").stat().st_size
         print(f"| {arguments.page_models} models, page only | {seconds:.2f} | {processor:.2f} | {page / 1e3:,.0f} | |")
