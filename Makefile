@@ -3,14 +3,17 @@
 # make test    all tests; short forms of the long campaigns included
 # make check   ruff, mypy --strict, import layers
 # make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
+# make gate    the mini benchmark against its stored baseline
 # make soak    the long fault and property campaigns
 # make bench   the encoder against its peers, side by side
+# make test-gpu  what needs a CUDA device: equality, out of memory, Mistral-7B's shape
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SHARED ?= ../shared
 DEMO_DIR ?= results/runs/demo
+GATE_DIR ?= results/runs/gate
 DEMO_THREADS ?= 1
 DEMO_MODELS := embedded all-MiniLM-L6-v2 static-bag tfidf bag-of-words
 SHOTS_embedded := 0,3,5
@@ -19,7 +22,7 @@ STAMP := $(VENV)/.installed
 # The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
 INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
 
-.PHONY: demo leaderboard test check parity soak bench install clean format
+.PHONY: demo leaderboard test test-gpu check gate parity soak bench install clean format
 
 install: $(STAMP)
 
@@ -43,11 +46,19 @@ leaderboard: demo
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not parity and not soak and not gpu" $(PYTEST_ARGS)
 
+test-gpu: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m gpu tests $(PYTEST_ARGS)
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+gate: $(STAMP)
+	rm -rf $(GATE_DIR)
+	$(BIN)/icl-harness run --quiet --offline --no-cache --model embedded --benchmark mini --num-fewshot 0,3 --output-dir $(GATE_DIR)
+	$(BIN)/icl-harness check $(GATE_DIR) --baseline results/baselines/mini.parquet --tolerance-file results/baselines/mini-tolerances.yaml
 
 bench: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/run.py

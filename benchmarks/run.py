@@ -60,15 +60,20 @@ def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - wall, time.process_time() - cpu, result
 
 
-def alternate(calls: dict[str, Callable[[], Any]], rounds: int) -> tuple[dict[str, Timing], dict[str, Any]]:
-    """Call the sides in turn, `rounds` times after one warm-up each; return medians and last results."""
+def alternate(
+    calls: dict[str, Callable[[], Any]], rounds: int, *, warm: bool = True
+) -> tuple[dict[str, Timing], dict[str, Any]]:
+    """Call the sides in turn, `rounds` times after one warm-up each; return medians and last results.
+
+    Long sides go without the warm-up: their start is a small part of them.
+    """
     walls: dict[str, list[float]] = {name: [] for name in calls}
     cpus: dict[str, list[float]] = {name: [] for name in calls}
     results: dict[str, Any] = {}
-    for number in range(rounds + (1 if rounds >= 5 else 0)):
+    for number in range(rounds + warm):
         for name, call in calls.items():
             wall, cpu, results[name] = timed(call)
-            if rounds < 5 or number > 0:
+            if number >= warm:
                 walls[name].append(wall)
                 cpus[name].append(cpu)
     timings = {
@@ -123,7 +128,7 @@ class Suite:
     def add(self, name: str, value: float, target: str, detail: str, ours: Timing, other: Timing) -> None:
         """Keep and print a line."""
         self.ratios.append(Ratio(name, value, target, detail, ours, other))
-        print(f"{name}: {value:.2f} (target {target}; {detail})", flush=True)
+        print(f"{name}: {value:.3f} (target {target}; {detail})", flush=True)
 
     def prefix_tokens(self, prompt: Any) -> int:
         """Return the length of the common beginning of two queries' ids."""
@@ -191,6 +196,7 @@ class Suite:
                 "st": lambda: encode(self.documents, "", ""),
             },
             5,
+            warm=False,
         )
         assert_equal(results["ours"], results["st"], "sentence-transformers documents")
         n = len(self.documents)
@@ -212,6 +218,7 @@ class Suite:
             timings, results = alternate(
                 {"ours": lambda: self.ours(queries, self.few), "flag": lambda s=size: encode(queries, s)},  # type: ignore[misc]
                 3,
+                warm=False,
             )
             assert_equal(results["ours"], results["flag"], f"FlagICLModel, batch size {size}")
             n = len(queries)
@@ -223,6 +230,85 @@ class Suite:
                 timings["ours"],
                 timings["flag"],
             )
+
+    def text_encoder(self, store: Any) -> Any:
+        """Return our encoder as a run uses it, in front of a store of vectors."""
+        from harness.encoder.sources import resolve_source
+        from harness.encoder.text_encoder import TextEncoder
+
+        self.encoder.packed.forget_prefix()
+        return TextEncoder(self.encoder, resolve_source(str(self.directory)), 512, 512, store)
+
+    def retrieval_task(self, store: Any, prompts: list[Any]) -> tuple[int, np.ndarray]:
+        """Encode documents and queries of a retrieval task for each prompt; return texts encoded and the last queries."""
+        encoder = self.text_encoder(store)
+        documents, queries = self.documents[: 1000 // self.scale], self.queries[: 32 // self.scale]
+        encoded = 0
+        vectors = np.zeros(0)
+        for prompt in prompts:
+            _, stats = encoder.encode(documents, prompt, "document", normalize=True, where="documents")
+            vectors, more = encoder.encode(queries, prompt, "query", normalize=True, where="queries")
+            encoded += stats.encoded + more.encoded
+        encoder.store.flush()
+        return encoded, vectors
+
+    def sweep_against_one_run(self) -> None:
+        """Six values of k for hardly more than one: documents are shared, and prefixes grow out of one another."""
+        from harness.encoder.memory_store import MemoryStore
+
+        prompts = [peers.prompt_of(self.encoder, self.examples[:count]) for count in range(6)]
+        timings, results = alternate(
+            {
+                "sweep": lambda: self.retrieval_task(MemoryStore(), prompts),
+                "one": lambda: self.retrieval_task(MemoryStore(), prompts[:1]),
+            },
+            5,
+            warm=False,
+        )
+        alone = self.retrieval_task(MemoryStore(), prompts[-1:])[1]
+        assert_equal(results["sweep"][1], alone, "k=5 at the end of a sweep against k=5 alone")
+        tokens = [
+            sum(len(ids) for ids in self.encoder.tokenize(texts, self.zero, side, 512).ids)
+            for texts, side in (
+                (self.queries[: 32 // self.scale], "query"),
+                (self.documents[: 1000 // self.scale], "document"),
+            )
+        ]
+        self.add(
+            "sweep k=0..5 / one run at k=0, encode seconds",
+            timings["sweep"].wall / timings["one"].wall,
+            "<= 1.10",
+            f"{results['one'][0]} texts; query tokens, instruction included, 1/{tokens[1] / tokens[0]:.0f} of the documents'",
+            timings["one"],
+            timings["sweep"],
+        )
+
+    def second_run(self) -> None:
+        """The same run again in a new directory, with the store on disk."""
+        from harness.encoder.memory_store import LayeredStore, MemoryStore
+        from harness.encoder.vectors import EmbeddingStore
+
+        firsts, seconds, vectors = [], [], {}
+        for number in range(3):
+            with tempfile.TemporaryDirectory() as folder:
+                for kept in (firsts, seconds):
+                    store = LayeredStore(MemoryStore(), EmbeddingStore(Path(folder)))
+                    wall, cpu, (encoded, vectors[number]) = timed(lambda s=store: self.retrieval_task(s, [self.few]))  # type: ignore[misc]
+                    kept.append((wall, cpu, encoded, vectors[number]))
+            if seconds[-1][2] or not np.array_equal(firsts[-1][3], seconds[-1][3]):
+                raise SystemExit("the second run encoded texts or gave other vectors; nothing was written")
+        first, second = (
+            Timing(statistics.median(row[0] for row in rows), statistics.median(row[1] for row in rows), 0.0, len(rows))
+            for rows in (firsts, seconds)
+        )
+        self.add(
+            "second identical run / first, encode seconds",
+            second.wall / first.wall,
+            "<= 0.05",
+            f"{firsts[0][2]} texts encoded in the first, {seconds[0][2]} in the second (target 0)",
+            first,
+            second,
+        )
 
     def fraction_of_peak(self) -> None:
         """FLOP/s of few-shot encoding over the machine's matrix product of the model's own MLP shape."""
@@ -307,7 +393,7 @@ def write(suite: Suite, about: dict[str, Any], name: str) -> None:
     ]
     for one in suite.ratios:
         cpu = one.other.cpu / one.ours.cpu if one.ours and one.other else float("nan")
-        lines.append(f"| {one.name} | {one.value:.2f} | {one.target} | {cpu:.2f} | {one.detail} |")
+        lines.append(f"| {one.name} | {one.value:.3f} | {one.target} | {cpu:.2f} | {one.detail} |")
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     document = {"machine": about, "ratios": [asdict(one) for one in suite.ratios]}
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -328,6 +414,8 @@ def main() -> None:
         )
         suite.few_against_zero()
         suite.fraction_of_peak()
+        suite.sweep_against_one_run()
+        suite.second_run()
         suite.against_sentence_transformers()
         if not options.skip_flag_icl:
             suite.against_flag_icl()

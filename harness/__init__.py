@@ -8,13 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["HarnessError", "Registry", "RunConfig", "execute", "load_encoder"]
+__all__ = ["HarnessError", "Registry", "RunConfig", "execute", "load_air_retriever", "load_encoder"]
 
 _HOMES = {
     "HarnessError": "harness.errors",
     "Registry": "harness.registry",
     "RunConfig": "harness.config",
     "execute": "harness.runners.run",
+    "load_air_retriever": "harness.runners.air_retriever",
     "load_encoder": "harness.runners.adapter",
 }
 

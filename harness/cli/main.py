@@ -19,12 +19,24 @@ MAX_ERROR_LINES = 20
 # verb -> (module, attribute, line of the command list); modules load only when their verb is used.
 VERBS = {
     "run": ("harness.cli.run", "run_command", "Evaluate a model on benchmarks or tasks."),
+    "fetch": ("harness.cli.fetch", "fetch_command", "Download models and data for later work without the network."),
     "list": ("harness.cli.list", "list_command", "List tasks, benchmarks, model profiles or reference scores."),
     "validate": ("harness.cli.validate", "validate_command", "Check registry files; every problem with file:line."),
     "prompt": ("harness.cli.prompt", "prompt_command", "Show the exact prompt of a task."),
+    "reproduce": ("harness.cli.reproduce", "reproduce_command", "Print or run the command that makes a run again."),
     "report": ("harness.cli.report", "report_command", "Render the leaderboard of one or more runs."),
+    "compare": ("harness.cli.compare", "compare_command", "Compare two runs task by task, with paired intervals."),
+    "check": ("harness.cli.check", "check_command", "Check a run against a baseline or outside scores; for CI."),
+    "baseline": (
+        "harness.cli.baseline",
+        "baseline_group",
+        "Make, show and verify the scores that `check` compares with.",
+    ),
+    "noise": ("harness.cli.noise", "noise_command", "Measure how far rounding moves scores, for `check`."),
     "examples": ("harness.cli.examples", "examples_group", "Make example sets: import the authors' files, or draw."),
     "cache": ("harness.cli.cache", "cache_group", "Show, check, shrink or clear the store of vectors."),
+    "plan": ("harness.cli.plan", "plan_command", "Show what a run would cost, before any weights load."),
+    "export": ("harness.cli.export", "export_group", "Hand results on: mteb repository, model card, outcomes."),
     "audit": ("harness.cli.audit", "audit_command", "Look for evaluation texts among the examples (leakage)."),
     "doctor": ("harness.cli.doctor", "doctor_command", "Show versions, devices, caches, and what is missing."),
 }

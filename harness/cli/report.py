@@ -56,14 +56,29 @@ def report(
     check_formats(formats)
     registry = Registry.load(registry_dirs)
     scores = load_scores(paths) if paths or not references else None
-    tables = build_leaderboards(
-        scores,
-        benchmark=benchmark,
-        registry=registry,
-        references=load_references(references, registry=registry) if references else None,
-        rank_references=rank_references,
-        items=item_source(scores) if intervals else None,
-    )
+    air_bench = benchmark is not None and benchmark.startswith("AIR-Bench_")
+    loaded = load_references(references, registry=registry, groups=air_bench) if references else None
+    items = item_source(scores) if intervals else None
+    if benchmark is not None and air_bench:
+        from harness.report.air_bench import build_air_tables
+
+        tables = build_air_tables(
+            scores,
+            version=benchmark,
+            registry=registry,
+            references=loaded,
+            rank_references=rank_references,
+            items=items,
+        )
+    else:
+        tables = build_leaderboards(
+            scores,
+            benchmark=benchmark,
+            registry=registry,
+            references=loaded,
+            rank_references=rank_references,
+            items=items,
+        )
     print_tables(tables, per_task=per_task)
     if output_dir is not None:
         for path in write_tables(tables, output_dir, formats=formats, per_task=per_task):
@@ -106,7 +121,7 @@ def print_tables(tables: Sequence[LeaderboardTable], *, per_task: bool = False) 
     metavar="ID|PATH",
     multiple=True,
     help="Add published scores: a row id (paper/full/fs, ...; see results/reference), a parquet of stored scores, an mteb "
-    "results folder, or a run. May be given several times.",
+    "results folder, a result file of AIR-Bench's board, or a run. May be given several times.",
 )
 @click.option("--rank-references", is_flag=True, help="Rank the rows of --reference among the runs.")
 @click.option(

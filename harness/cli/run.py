@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from harness.campaign import Campaign
+    from harness.config import RunConfig
     from harness.report.table import LeaderboardTable
+    from harness.runners.run import RunSummary
 
 _PATH = click.Path(path_type=Path)
 
@@ -21,7 +25,9 @@ _PATH = click.Path(path_type=Path)
 Examples
   icl-harness run --model embedded --benchmark mini --num-fewshot 0,3
   icl-harness run --model BAAI/bge-en-icl --benchmark "MTEB(eng, v2)" --num-fewshot 0,all
-  icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline""",
+  icl-harness run --model BAAI/bge-en-icl --benchmark AIR-Bench_24.05 --languages en --splits dev --num-fewshot 0,all
+  icl-harness run --model ./my-model --profile bge-en-icl --tasks STS16,SciFact --data-dir ./data --offline
+  icl-harness run --config campaign.yaml""",
 )
 @click.option(
     "-m", "--model", help="embedded, all-MiniLM-L6-v2, bag-of-words, tfidf, static-bag, a model directory, or a hub id."
@@ -43,8 +49,15 @@ Examples
 @click.option("--registry-dir", type=_PATH, multiple=True, help="Folder with further task files.")
 @click.option("--offline", is_flag=True, default=None, help="Never touch the network.")
 @click.option("--limit", type=int, help="At most N items per split: FOR TESTING ONLY, the run is marked partial.")
-@click.option("--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise.")
-@click.option("--languages", help="ISO 639-3 codes, comma-separated, for multilingual tasks.")
+@click.option(
+    "--splits", help="Evaluation splits, comma-separated; the benchmark's own otherwise. AIR-Bench: dev,test."
+)
+@click.option(
+    "--languages", help="Comma-separated; ISO 639-3 codes for MTEB (eng,deu), AIR-Bench's own for it (en,de)."
+)
+@click.option("--task-types", help="AIR-Bench: qa, long-doc.")
+@click.option("--domains", help="AIR-Bench: domains, comma-separated (law,finance).")
+@click.option("--datasets", help="AIR-Bench: names of data sets, comma-separated (default,gpt3).")
 @click.option("--batch-tokens", type=int, help="Tokens per batch, padding included.")
 @click.option("--query-max-tokens", type=int, help="Length limit of instruction and query; examples are never cut.")
 @click.option("--document-max-tokens", type=int, help="Length limit of documents.")
@@ -58,7 +71,9 @@ Examples
 @click.option(
     "--no-cache", is_flag=True, default=None, help="Neither use nor fill the store of vectors (icl-harness cache)."
 )
-@click.option("--config", type=_PATH, help="YAML file with these settings; flags win.")
+@click.option(
+    "--config", type=_PATH, help="YAML file with these settings, or a campaign (docs/campaigns.md); flags win."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no leaderboard, only the closing lines.")
 def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     """Evaluate a model on benchmarks or tasks, at one or several numbers of few-shot examples.
@@ -70,14 +85,16 @@ def run_command(config: Path | None, quiet: bool, **flags: Any) -> int:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from harness.config import build_config
+    from harness.campaign import Campaign, load_config
 
-    flags = {key: (None if value == () else value) for key, value in flags.items()}
-    settings = build_config(flags, config)
-    return _run(settings, quiet=quiet)
+    settings = load_config({key: (None if value == () else value) for key, value in flags.items()}, config)
+    if isinstance(settings, Campaign):
+        return _run_campaign(settings, quiet=quiet)
+    return run_settings(settings, quiet=quiet)
 
 
-def _run(settings: Any, *, quiet: bool) -> int:
+def run_settings(settings: RunConfig, *, quiet: bool) -> int:
+    """Do one run, show what it does and its leaderboard; return the exit code."""
     from harness.cli.progress import RunDisplay
     from harness.report.files import write_leaderboard
     from harness.runners.run import RunHooks, execute
@@ -99,11 +116,49 @@ def _run(settings: Any, *, quiet: bool) -> int:
         print_tables(tables)
     for name, failure in summary.failures.items():
         click.echo(f"harness: {name}: {failure}", err=True)
-    if summary.evaluated == 0 and summary.reused and not summary.failures:
-        click.echo(f"Nothing to do: all {summary.reused} results are there already.")
-    elif summary.reused:
-        click.echo(f"{summary.reused} results were there already.")
-    click.echo(f"Results: {summary.path}")
-    click.echo(f"{summary.encoded} texts encoded, {summary.texts - summary.encoded} from the store")
-    sys.stdout.flush()
+    _closing_lines([summary], summary.path)
     return summary.exit_code
+
+
+def _run_campaign(campaign: Campaign, *, quiet: bool) -> int:
+    from harness.cli.progress import RunDisplay
+    from harness.report.files import write_common_leaderboard, write_leaderboard
+    from harness.runners.campaign import execute_campaign
+    from harness.runners.run import RunHooks
+
+    registry_dirs = tuple(dict.fromkeys(folder for run in campaign.runs for folder in run.registry_dir))
+    display = RunDisplay(enabled=not quiet)
+    if any(run.limit for run in campaign.runs):
+        display.message("limit: FOR TESTING ONLY. Its runs are marked partial.")
+    with display:
+        write = partial(write_leaderboard, registry_dirs=registry_dirs)
+        summary = execute_campaign(
+            campaign,
+            RunHooks(display.message, display.start, write),
+            render=partial(write_common_leaderboard, registry_dirs=registry_dirs),
+        )
+    if not quiet and summary.runs:
+        from harness.cli.report import report
+
+        paths = [run.path for run in summary.runs if run.evaluated or run.reused]
+        if paths:
+            report(paths, benchmark=None, output_dir=None, per_task=False, registry_dirs=registry_dirs)
+    for run in summary.runs:
+        for name, failure in run.failures.items():
+            click.echo(f"harness: {run.path.name}: {name}: {failure}", err=True)
+    for name, failure in summary.failures.items():
+        click.echo(f"harness: {name}: {failure}", err=True)
+    _closing_lines(summary.runs, summary.folder)
+    return summary.exit_code
+
+
+def _closing_lines(runs: list[RunSummary], folder: Path) -> None:
+    reused = sum(run.reused for run in runs)
+    texts, encoded = sum(run.texts for run in runs), sum(run.encoded for run in runs)
+    if reused and not any(run.evaluated or run.failures for run in runs):
+        click.echo(f"Nothing to do: all {reused} results are there already.")
+    elif reused:
+        click.echo(f"{reused} results were there already.")
+    click.echo(f"Results: {folder}")
+    click.echo(f"{encoded} texts encoded, {texts - encoded} from the store")
+    sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import torch
 from safetensors import SafetensorError
 
 from harness.encoder.batching import plan_batches, split_batch
+from harness.encoder.budget import LEAST_BUDGET, batch_budget
+from harness.encoder.lean import keep_freed_memory
 from harness.encoder.packed import (
     MIN_SHARED_TOKENS,
+    PREFIX_BLOCK_TOKENS,
     PackedModel,
     common_prefix_length,
     plan_packs,
@@ -29,9 +33,9 @@ from harness.prompts.template import TaskPrompt
 logger = logging.getLogger(__name__)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 16_384}
 # What transformers and safetensors raise at damaged or foreign files.
 LOAD_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError, SafetensorError)
+_Texts = tuple[tuple[str, ...], TaskPrompt, str, int]
 Advance = Callable[[int, int], None]
 """Called after every batch with the number of texts and of tokens done."""
 
@@ -132,7 +136,7 @@ class DecoderEncoder:
             profile: the model family's profile.
             device: `auto`, `cpu`, `cuda`, `cuda:1`.
             dtype: `auto`, `float32`, `bfloat16`, `float16`.
-            batch_tokens: tokens of one forward pass; None takes the device's default.
+            batch_tokens: tokens of one forward pass; None takes the device's full budget, or what its free memory allows.
             tokenization: None takes the profile's.
             attention: `shared` computes a common prefix once and packs texts without padding, `naive` is the plain padded
                 forward of whole inputs, `auto` is `shared` wherever it gives the same vectors.
@@ -169,7 +173,11 @@ class DecoderEncoder:
             ) from error
         check_causal(self.model, self.device, where)
         self.prompt_tokenizer = PromptTokenizer(self.tokenizer, profile, self.tokenization)
-        self.batch_tokens = batch_tokens or DEFAULT_BATCH_TOKENS["cuda" if "cuda" in self.device else "cpu"]
+        if self.device == "cpu":
+            keep_freed_memory()
+        self.batch_tokens = batch_tokens or batch_budget(self.model.config, self.model.dtype, self.device)
+        self._tokenizing = ThreadPoolExecutor(1, thread_name_prefix="tokenize")
+        self._ahead: dict[_Texts, Future[TokenizedTexts]] = {}
         self.packed, self.attention = self._choose_attention(attention, where)
 
     def _choose_attention(self, attention: Attention, where: str) -> tuple[PackedModel | None, str]:
@@ -187,8 +195,18 @@ class DecoderEncoder:
             raise ModelLoadError(f"{where}: --attention shared cannot be used: {reason}. Use --attention naive.")
         return None, f"naive ({reason})"
 
+    def tokenize_ahead(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> None:
+        """Begin to tokenise, in a thread of its own, what a later `encode` will be called with."""
+        key = (tuple(texts), prompt, side, max_tokens)
+        self._ahead[key] = self._tokenizing.submit(self._tokenize, *key)
+
     def tokenize(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> TokenizedTexts:
         """Tokenise texts of one side; ids hold begin and end tokens."""
+        key = (tuple(texts), prompt, side, max_tokens)
+        # Always in that thread: a tokenizer keeps its truncation as state and serves one caller at a time.
+        return (self._ahead.pop(key, None) or self._tokenizing.submit(self._tokenize, *key)).result()
+
+    def _tokenize(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> TokenizedTexts:
         if side == "query":
             return self.prompt_tokenizer.queries(prompt, texts, max_tokens)
         return self.prompt_tokenizer.documents(prompt, texts, max_tokens)
@@ -210,7 +228,7 @@ class DecoderEncoder:
         """Encode token ids; see `encode`. Out of memory halves the token budget for good and says so.
 
         Raises:
-            EncodingError: one text alone does not fit into memory; names it and its tokens.
+            EncodingError: one text alone, or the shared prefix, does not fit into memory; names it and its tokens.
         """
         if self.packed is None or not ids or not self.packed.sees_all_of(max(len(one) for one in ids)):
             return self._encode_batches(ids, texts, plan_batches, split_batch, self._forward, advance)
@@ -218,11 +236,32 @@ class DecoderEncoder:
         if shared < MIN_SHARED_TOKENS:
             shared = 0
         computed = self.packed.computed_tokens
-        self.packed.set_prefix(ids[0][:shared])
+        self._set_prefix(self.packed, ids[0][:shared])
         if advance is not None:
             advance(0, self.packed.computed_tokens - computed)
         own = [one[shared:] for one in ids]
         return self._encode_batches(own, texts, plan_packs, split_pack, self.packed.encode_pack, advance)
+
+    def _set_prefix(self, packed: PackedModel, ids: Sequence[int]) -> None:
+        while True:
+            try:
+                packed.set_prefix(ids, min(PREFIX_BLOCK_TOKENS, self.batch_tokens))
+                return
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if self.batch_tokens <= LEAST_BUDGET:
+                    raise EncodingError(
+                        f"out of memory at the {len(ids)} tokens of examples and instruction that all texts share. "
+                        "Use fewer examples (--num-fewshot), --dtype bfloat16, or --attention naive."
+                    ) from error
+                self._halve_budget(below=PREFIX_BLOCK_TOKENS)
+
+    def _halve_budget(self, below: int | None = None) -> None:
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        self.batch_tokens = min(self.batch_tokens, below or self.batch_tokens) // 2
+        logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
 
     def _encode_batches(
         self,
@@ -243,16 +282,13 @@ class DecoderEncoder:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                if self.device.startswith("cuda"):
-                    torch.cuda.empty_cache()
                 if len(batch) == 1:
                     text = texts[batch[0]]
                     raise EncodingError(
                         f"out of memory at a single text of {lengths[batch[0]]} tokens ({text[:60]!r}). "
                         "Use a smaller --query-max-tokens / --document-max-tokens, or --dtype bfloat16."
                     ) from error
-                self.batch_tokens //= 2
-                logger.warning("out of memory: token budget halved to %d", self.batch_tokens)
+                self._halve_budget()
                 again = [part for old in [batch, *pending[::-1]] for part in split(old, lengths, self.batch_tokens)]
                 pending = again[::-1]
                 continue

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.encoder.lean import LeanMLPs
 from harness.encoder.shared_attention import ATTENTION_NAME, KeysCaptured, PackedBatch, register
 
 MIN_SHARED_TOKENS = 16
 """A shorter common beginning is not worth a pass of its own."""
+PREFIX_BLOCK_TOKENS = 256
+"""Tokens of one pass over a prefix: enough to be bound by arithmetic, few enough that k + 1 shares most blocks with k."""
 
 # Decoders whose attention is plain causal softmax and that hand keyword arguments through to the attention function.
 # Others (Gemma 2 and 3 with soft caps and windows by layer, encoders, mixtures with other layer forms) take the plain path.
@@ -103,8 +106,7 @@ class _NoQuery(torch.nn.Module):  # type: ignore[misc]  # torch is not followed 
 class PackedModel:
     """Runs a decoder over packed texts; one instance per loaded model.
 
-    The last computed prefix is kept: a longer one that begins with it (k + 1 examples) computes only what is new, a shorter
-    one (fewer examples) computes nothing.
+    The last computed prefix is kept: another one that begins like it (k + 1 examples) computes only the blocks that differ.
     """
 
     def __init__(self, model: Any) -> None:
@@ -123,6 +125,7 @@ class PackedModel:
         self._last_forward = last.forward
         self._last_layer = last
         self._no_query = _NoQuery(last.self_attn.q_proj.out_features)
+        self._mlps = LeanMLPs(model)
 
     def sees_all_of(self, tokens: int) -> bool:
         """Whether every token of an input of this length sees all tokens before it (no sliding window cuts them off)."""
@@ -152,9 +155,11 @@ class PackedModel:
     def _active(self) -> Iterator[None]:
         self.model.set_attn_implementation(ATTENTION_NAME)
         self._last_layer.forward = self._pruned_last_layer
+        self._mlps.enter()
         try:
             yield
         finally:
+            self._mlps.leave()
             self._last_layer.forward = self._last_forward
             self.model.set_attn_implementation(self.plain_attention)
 
@@ -208,25 +213,42 @@ class PackedModel:
         self._prefix, self._prefix_tokens = [], 0
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
-    def set_prefix(self, ids: Sequence[int]) -> None:
-        """Choose the prefix of the packs that follow: computed, extended from the kept one, or cut from it."""
+    def set_prefix(self, ids: Sequence[int], block_tokens: int = PREFIX_BLOCK_TOKENS) -> None:
+        """Choose the prefix of the packs that follow; whole blocks that the kept one begins with are not computed again.
+
+        Blocks make its keys a function of `ids` and `block_tokens` alone, to the last bit: a process that goes on after a
+        kill, or that meets k = 5 without k = 3 before it, ends with the very same vectors.
+
+        Args:
+            ids: token ids of the prefix; none means that the packs stand alone, and keeps what is there for later.
+            block_tokens: tokens of one forward pass over the prefix.
+
+        What was computed before an error is kept, so that a second call goes on from there.
+        """
         ids = list(ids)
-        shared = _equal_beginning(ids, self._kept_ids)
-        rest = ids[shared:]
-        if rest:
-            known = [(key[:, :shared], value[:, :shared]) for key, value in self._kept] if shared else []
-            packed = PackedBatch(torch.tensor([len(rest)], device=self.device), known, keep=True)
-            with self._active():
-                self._run([rest], shared, packed)
-            new = [packed.captured[layer] for layer in range(len(self.model.layers))]
-            if known:
-                pairs = zip(known, new, strict=True)
-                new = [(torch.cat([k0, k1], dim=1), torch.cat([v0, v1], dim=1)) for (k0, v0), (k1, v1) in pairs]
-            self._kept, self._kept_ids = [(key.contiguous(), value.contiguous()) for key, value in new], ids
-        size = len(ids)
-        # A shorter prefix is a view of the kept one: fewer examples, or none, cost nothing and lose nothing.
-        self._prefix = [(key[:, :size], value[:, :size]) for key, value in self._kept] if size else []
-        self._prefix_tokens = size
+        self._prefix, self._prefix_tokens = [], 0
+        if ids and ids != self._kept_ids:
+            known = _equal_beginning(ids, self._kept_ids) // block_tokens * block_tokens
+            while known < len(ids):
+                self._extend_kept(ids[: known + block_tokens], known)
+                known = len(self._kept_ids)
+            if len(self._kept_ids) > len(ids):
+                self._kept = [(key[:, : len(ids)], value[:, : len(ids)]) for key, value in self._kept]
+                self._kept_ids = ids
+        if ids:
+            self._prefix, self._prefix_tokens = self._kept, len(ids)
+
+    def _extend_kept(self, ids: list[int], known: int) -> None:
+        """Compute keys and values of `ids[known:]` behind the first `known` kept ones."""
+        before = [(key[:, :known], value[:, :known]) for key, value in self._kept] if known else []
+        packed = PackedBatch(torch.tensor([len(ids) - known], device=self.device), before, keep=True)
+        with self._active():
+            self._run([ids[known:]], known, packed)
+        new = [packed.captured[layer] for layer in range(len(self.model.layers))]
+        if before:
+            pairs = zip(before, new, strict=True)
+            new = [(torch.cat([k0, k1], dim=1), torch.cat([v0, v1], dim=1)) for (k0, v0), (k1, v1) in pairs]
+        self._kept, self._kept_ids = [(key.contiguous(), value.contiguous()) for key, value in new], ids
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def encode_pack(self, rows: Sequence[Sequence[int]]) -> np.ndarray:

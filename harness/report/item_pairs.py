@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.report.item_files import KEYS
 from harness.report.resample import (
+    RESAMPLES,
     PairedCell,
     Resampled,
     generator,
@@ -40,7 +41,7 @@ class _Method(NamedTuple):
     resampled: str
     """What is drawn with replacement: `pairs`, `queries`, `texts and experiments`, ..."""
     columns: tuple[str, ...]
-    compute: Callable[[Arrays, Arrays, np.random.Generator], Resampled]
+    compute: Callable[[Arrays, Arrays, np.random.Generator, int], Resampled]
 
 
 def item_columns(metric: str, task_type: str) -> tuple[str, ...]:
@@ -68,7 +69,15 @@ def pair_items(base: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def compare_cell(
-    base: pa.Table, other: pa.Table, *, metric: str, task: str, task_type: str, split: str, subset: str
+    base: pa.Table,
+    other: pa.Table,
+    *,
+    metric: str,
+    task: str,
+    task_type: str,
+    split: str,
+    subset: str,
+    resamples: int = RESAMPLES,
 ) -> PairedCell:
     """Resample one split and subset of two runs.
 
@@ -80,6 +89,7 @@ def compare_cell(
         task_type: type of the task.
         split: split to take.
         subset: subset to take.
+        resamples: how many.
 
     Raises:
         NotPairedError: the items do not give this metric.
@@ -98,7 +108,7 @@ def compare_cell(
         sides.append(arrays)
     if not len(sides[0]["item"]):
         raise NotPairedError("there are no items")
-    return PairedCell(method.resampled, method.compute(sides[0], sides[1], generator(task, split, subset)))
+    return PairedCell(method.resampled, method.compute(sides[0], sides[1], generator(task, split, subset), resamples))
 
 
 def _same(base: pa.Table, other: pa.Table, names: tuple[str, ...]) -> bool:
@@ -109,7 +119,7 @@ def _method(metric: str, task_type: str) -> _Method | None:
     by_query = re.fullmatch(r"([a-z]+)_at_(\d+)", metric)
     if by_query and by_query[1] in _BY_QUERY:
         column = f"{_BY_QUERY[by_query[1]]}{by_query[2]}"
-        return _Method("queries", (column,), lambda base, other, rng: _mean(column, base, other, rng))
+        return _Method("queries", (column,), lambda *sides: _mean(column, *sides))
     if metric == "accuracy":
         return _Method("texts and experiments", ("correct",), lambda *sides: _mean("correct", *sides))
     if metric == "v_measure":
@@ -126,8 +136,8 @@ def _method(metric: str, task_type: str) -> _Method | None:
     return None
 
 
-def _mean(column: str, base: Arrays, other: Arrays, rng: np.random.Generator) -> Resampled:
-    return resample_means(_matrix(base, column), _matrix(other, column), rng)
+def _mean(column: str, base: Arrays, other: Arrays, rng: np.random.Generator, resamples: int) -> Resampled:
+    return resample_means(_matrix(base, column), _matrix(other, column), rng, resamples)
 
 
 def _matrix(arrays: Arrays, column: str) -> NDArray[Any]:
@@ -143,31 +153,37 @@ def _matrix(arrays: Arrays, column: str) -> NDArray[Any]:
     return matrix
 
 
-def _pairs(base: Arrays, other: Arrays, rng: np.random.Generator) -> Resampled:
-    return resample_spearman(base["gold"], base["cosine_scores"], other["cosine_scores"], rng)
+def _pairs(base: Arrays, other: Arrays, rng: np.random.Generator, resamples: int) -> Resampled:
+    return resample_spearman(base["gold"], base["cosine_scores"], other["cosine_scores"], rng, resamples)
 
 
-def _precision(columns: tuple[str, ...], base: Arrays, other: Arrays, rng: np.random.Generator) -> Resampled:
+def _precision(
+    columns: tuple[str, ...], base: Arrays, other: Arrays, rng: np.random.Generator, resamples: int
+) -> Resampled:
     sides = [[-side[name] if name.endswith("distances") else side[name] for name in columns] for side in (base, other)]
-    return resample_average_precision(base["gold"].astype(int), sides[0], sides[1], rng)
+    return resample_average_precision(base["gold"].astype(int), sides[0], sides[1], rng, resamples)
 
 
-def _clustering(base: Arrays, other: Arrays, rng: np.random.Generator) -> Resampled:
+def _clustering(base: Arrays, other: Arrays, rng: np.random.Generator, resamples: int) -> Resampled:
     def value(side: Arrays, place: NDArray[Any]) -> float:
         return v_measure(side["gold"][place].astype(str), side["cluster"][place])
 
-    return _by_experiment(value, base, other, rng)
+    return _by_experiment(value, base, other, rng, resamples)
 
 
-def _documents(base: Arrays, other: Arrays, rng: np.random.Generator) -> Resampled:
+def _documents(base: Arrays, other: Arrays, rng: np.random.Generator, resamples: int) -> Resampled:
     def value(side: Arrays, place: NDArray[Any]) -> float | None:
         return spearman(side["gold"][place], side["cosine_scores"][place])
 
-    return _by_experiment(value, base, other, rng)
+    return _by_experiment(value, base, other, rng, resamples)
 
 
 def _by_experiment(
-    value: Callable[[Arrays, NDArray[Any]], float | None], base: Arrays, other: Arrays, rng: np.random.Generator
+    value: Callable[[Arrays, NDArray[Any]], float | None],
+    base: Arrays,
+    other: Arrays,
+    rng: np.random.Generator,
+    resamples: int,
 ) -> Resampled:
     """Resample a score that is the mean of one value per experiment; one that has none in both runs is left out."""
     import numpy as np
@@ -181,4 +197,4 @@ def _by_experiment(
     if len(pairs) < 2 or any(None in pair for pair in pairs):
         raise NotPairedError("fewer than two experiments have a score in both runs")
     values = np.asarray(pairs, dtype=np.float64)
-    return resample_means(values[:, :1].T, values[:, 1:].T, rng)
+    return resample_means(values[:, :1].T, values[:, 1:].T, rng, resamples)

@@ -20,7 +20,6 @@ from harness.report.grids import (
 from harness.report.table import (
     CAPTION,
     MODEL_TITLE,
-    RANK_TITLE,
     SHOTS_TITLE,
     TRAINED_MARK,
     Column,
@@ -96,7 +95,7 @@ def _floats(table: LeaderboardTable, number: int, *, per_task: bool) -> list[str
 def _leaderboard(table: LeaderboardTable) -> Grid:
     columns = [*table.mean_columns(), *table.type_columns()]
     cells = [_cells(table, column) for column in columns]
-    headers = (RANK_TITLE, MODEL_TITLE, SHOTS_TITLE, *(column.title for column in columns))
+    headers = (table.rank_title, MODEL_TITLE, SHOTS_TITLE, *(column.title for column in columns))
     rows = [
         (_number(row.rank_text), escape_latex(row.name), escape_latex(row.key.shots), *(one[index] for one in cells))
         for index, row in enumerate(table.rows)

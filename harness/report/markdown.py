@@ -16,7 +16,7 @@ from harness.report.grids import (
     few_shot_grid,
     mark,
 )
-from harness.report.table import CAPTION, MODEL_TITLE, RANK_TITLE, SHOTS_TITLE, Column, LeaderboardTable
+from harness.report.table import CAPTION, MODEL_TITLE, SHOTS_TITLE, Column, LeaderboardTable
 from harness.report.text import escape_markdown, percent, plural
 
 
@@ -35,7 +35,7 @@ def render_markdown(tables: Sequence[LeaderboardTable], *, per_task: bool = Fals
 def _render(table: LeaderboardTable, *, per_task: bool) -> str:
     columns = [*table.mean_columns(), *table.type_columns()]
     lines = [f"# {escape_markdown(table.title)} ({plural(len(table.tasks), 'task')})", ""]
-    lines += _row([RANK_TITLE, MODEL_TITLE, SHOTS_TITLE, *(escape_markdown(column.title) for column in columns)])
+    lines += _row([table.rank_title, MODEL_TITLE, SHOTS_TITLE, *(escape_markdown(column.title) for column in columns)])
     lines += _row(["---:", "---", "---:", *("---:" for _ in columns)])
     cells = [_cells(table, column) for column in columns]
     for index, row in enumerate(table.rows):

@@ -31,6 +31,7 @@ def _table(table: LeaderboardTable) -> Json:
     models: dict[tuple[Any, ...], int] = {}
     return {
         "title": visible(table.title),
+        "rankTitle": table.rank_title,
         "notes": [visible(note) for note in table.notes],
         "means": [column.title for column in means],
         "types": [visible(name) for name in table.task_types],

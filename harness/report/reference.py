@@ -11,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness import paths
 from harness.errors import ConfigError, TaskNotFoundError
 from harness.registry import Registry
 from harness.registry.names import suggest
@@ -46,10 +45,12 @@ class References(NamedTuple):
     """Row -> benchmark -> averages as printed; for rows that may have no score of a task."""
     training: dict[str, str] = {}  # noqa: RUF012 -- never changed
     """Shipped row -> `full` or `public`, which training data the checkpoint saw; only where it is stated."""
+    groups: dict[str, list[ReferenceScore]] = {}  # noqa: RUF012 -- never changed
+    """Shipped row -> means over groups of AIR-Bench sets, as printed; `harness.report.air_bench` shows them."""
 
 
 def load_references(
-    names: Sequence[str], *, registry: Registry | None = None, folder: Path | None = None
+    names: Sequence[str], *, registry: Registry | None = None, folder: Path | None = None, groups: bool = False
 ) -> References:
     """Resolve `--reference` values: shipped row ids first, then paths.
 
@@ -57,6 +58,7 @@ def load_references(
         names: row ids and paths.
         registry: where types and aggregates of foreign results are looked up; default the shipped one.
         folder: where the shipped files are; default `results/reference/`.
+        groups: whether a row that holds only means over groups of AIR-Bench sets can be shown.
 
     Raises:
         TaskNotFoundError: neither a row id nor a path; the message holds suggestions.
@@ -70,10 +72,12 @@ def load_references(
     frames: list[pd.DataFrame] = []
     printed: dict[RowKey, dict[str, PrintedAverages]] = {}
     training: dict[str, str] = {}
+    grouped: dict[str, list[ReferenceScore]] = {}
     taken: dict[str, Path] = {}
     for name in dict.fromkeys(names):
         if name in shipped:
-            frame, averages = _shipped_row(shipped[name])
+            frame, averages = _shipped_row(shipped[name], groups=groups)
+            grouped[name] = [score for score in shipped[name] if score.level != "task" and score.task_name]
             frames.append(frame)
             printed |= averages
             if shipped[name][0].training_data:
@@ -94,11 +98,11 @@ def load_references(
         frames.append(load_path(path, label, registry))
     merged = pd.concat(frames, ignore_index=True) if frames else score_frame([], [])
     merged.attrs[NOTES_ATTRIBUTE] = [note for frame in frames for note in frame.attrs.get(NOTES_ATTRIBUTE, ())]
-    return References(merged, printed, training)
+    return References(merged, printed, training, grouped)
 
 
 def _shipped_row(
-    scores: Sequence[ReferenceScore],
+    scores: Sequence[ReferenceScore], *, groups: bool
 ) -> tuple[pd.DataFrame, dict[RowKey, dict[str, PrintedAverages]]]:
     first = scores[0]
     revisions = sorted({score.model_revision for score in scores if score.model_revision})
@@ -117,6 +121,8 @@ def _shipped_row(
             "hf_subset": score.hf_subset,
             "metric": score.metric_definition,
             "score": score.score,
+            # The versions of AIR-Bench have sets of the same names; a run's revision begins with its version as well.
+            "dataset_revision": score.benchmark if score.benchmark.startswith("AIR-Bench_") else "",
         }
         for score in scores
         if score.level == "task"
@@ -128,11 +134,13 @@ def _shipped_row(
         means = [score.score for score in whole if score.level == "mean"]
         if types or means:
             averages[benchmark] = PrintedAverages(types, means[0] if means else None)
-    if not rows and not averages:
-        raise ConfigError(
-            f"reference {first.row_id!r} holds only averages over groups of AIR-Bench sets, which no leaderboard shows. "
-            f"They are in {paths.reference_dir()}."
-        )
     blank = score_row(**row)
     key = RowKey(**{field.name: blank[field.name] for field in fields(RowKey)})
+    if not rows and not averages:
+        if not groups:
+            raise ConfigError(
+                f"reference {first.row_id!r} holds only averages over groups of AIR-Bench sets. Show it with --benchmark "
+                f"{scores[0].benchmark}."
+            )
+        averages = {scores[0].benchmark: PrintedAverages({}, None)}
     return score_frame(rows, []), {key: averages} if averages else {}

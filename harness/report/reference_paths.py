@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ConfigError, ResultSchemaError
 from harness.registry import Registry
+from harness.report.air_bench_board import board_files, board_row, read_board_file
 from harness.report.consistency import NOTES_ATTRIBUTE
 from harness.report.load import SCORES_FILE, load_scores
 from harness.report.reference_frame import score_frame
@@ -35,7 +36,8 @@ def load_path(path: Path, label: str, registry: Registry) -> pd.DataFrame:
 
     Args:
         path: a run directory or its scores.parquet; a parquet of the layout of ../shared/reference_scores; an mteb
-            results folder: of a revision (`*.json`), of a model (`<revision>/*.json`) or of many.
+            results folder: of a revision (`*.json`), of a model (`<revision>/*.json`) or of many; a result file of
+            AIR-Bench's board, or a folder of them.
         label: what the rows are marked with.
         registry: where types and aggregates are looked up.
 
@@ -49,6 +51,8 @@ def load_path(path: Path, label: str, registry: Registry) -> pd.DataFrame:
     if path.is_dir():
         if (path / SCORES_FILE).is_file():
             return _run(path, label)
+        if files := board_files(path):
+            return _board(files, path, label)
         folders = _result_folders(path)
         if not folders:
             raise ConfigError(
@@ -57,12 +61,22 @@ def load_path(path: Path, label: str, registry: Registry) -> pd.DataFrame:
         notes: list[str] = []
         rows = [row for folder in folders for row in _folder_rows(folder, label, registry, notes)]
         return _checked_frame(rows, path, notes)
+    if path.suffix == ".json":
+        return _board([path], path, label)
     if path.suffix != ".parquet":
-        raise ConfigError(f"{path}: a reference is a row id, a .parquet file or a folder.")
+        raise ConfigError(
+            f"{path}: a reference is a row id, a .parquet file, a result file of AIR-Bench's board (.json) or a folder."
+        )
     table = _read_parquet(path)
     if "result_key" in table.column_names:
         return _run(path, label)
     return _checked_frame(_stored_rows(table, path, label, registry), path, [])
+
+
+def _board(files: list[Path], path: Path, label: str) -> pd.DataFrame:
+    """Read result files of AIR-Bench's board (`air_bench_board`)."""
+    rows = [board_row(score, label) for file in files for score in read_board_file(file)]
+    return _checked_frame(rows, path, [])
 
 
 def _run(path: Path, label: str) -> pd.DataFrame:

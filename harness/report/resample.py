@@ -31,6 +31,8 @@ class Resampled(NamedTuple):
     other: float
     differences: Floats
     """`[B]`: other minus base."""
+    units: Floats | None = None
+    """`[N]`: other minus base per item (or per experiment), for a score that is the mean of these."""
 
 
 class PairedCell(NamedTuple):
@@ -60,7 +62,9 @@ def interval(differences: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resample_means(base: NDArray[Any], other: NDArray[Any], rng: np.random.Generator) -> Resampled:
+def resample_means(
+    base: NDArray[Any], other: NDArray[Any], rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Resampled:
     """Resample a score that is a mean over items and experiments.
 
     Items are drawn with replacement and, where there are several, experiments too, independently of each other.
@@ -69,6 +73,7 @@ def resample_means(base: NDArray[Any], other: NDArray[Any], rng: np.random.Gener
         base: item values `[E, N]`.
         other: those of the other run, same items in the same places.
         rng: source of the draws.
+        resamples: how many.
     """
     import numpy as np
 
@@ -77,14 +82,16 @@ def resample_means(base: NDArray[Any], other: NDArray[Any], rng: np.random.Gener
     # Items whose differences are alike are drawn as one group: a few hundred instead of, say, 400,000.
     patterns, counts = np.unique(difference.T, axis=0, return_counts=True)
     means = []
-    for weights in _counts(rng, counts):
+    for weights in _counts(rng, counts, resamples):
         by_experiment = weights @ patterns / items
         drawn = rng.multinomial(experiments, np.full(experiments, 1 / experiments), size=len(weights))
         means.append((by_experiment * drawn).sum(axis=1) / experiments)
-    return Resampled(float(base.mean()), float(other.mean()), np.concatenate(means))
+    return Resampled(float(base.mean()), float(other.mean()), np.concatenate(means), difference.mean(axis=0))
 
 
-def resample_spearman(gold: Floats, base: Floats, other: Floats, rng: np.random.Generator) -> Resampled:
+def resample_spearman(
+    gold: Floats, base: Floats, other: Floats, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Resampled:
     """Resample pairs of texts; the score is Spearman's correlation of `gold` with the similarities, all `[N]`."""
     import numpy as np
 
@@ -94,11 +101,15 @@ def resample_spearman(gold: Floats, base: Floats, other: Floats, rng: np.random.
         ranks = truth.ranks(weights)
         return _correlation(weights, ranks, first.ranks(weights)), _correlation(weights, ranks, second.ranks(weights))
 
-    return _bootstrap(score, np.ones(len(gold), dtype=np.int64), rng)
+    return _bootstrap(score, np.ones(len(gold), dtype=np.int64), rng, resamples)
 
 
 def resample_average_precision(
-    gold: Integers, base: Sequence[Floats], other: Sequence[Floats], rng: np.random.Generator
+    gold: Integers,
+    base: Sequence[Floats],
+    other: Sequence[Floats],
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Resampled:
     """Resample pairs of texts; the score is the highest average precision of several similarity measures.
 
@@ -107,6 +118,7 @@ def resample_average_precision(
         base: similarities, one `[N]` per measure; higher is more alike.
         other: those of the other run.
         rng: source of the draws.
+        resamples: how many.
     """
     import numpy as np
 
@@ -126,7 +138,7 @@ def resample_average_precision(
         first, second = (np.max([found[key] for key in side], axis=0) for side in sides)
         return first, second
 
-    return _bootstrap(score, multiplicity, rng)
+    return _bootstrap(score, multiplicity, rng, resamples)
 
 
 def spearman(gold: Floats, similarity: Floats) -> float | None:
@@ -159,25 +171,27 @@ def v_measure(gold: NDArray[Any], cluster: NDArray[Any]) -> float:
     return 2 * homogeneity * completeness / total if total > 0 else 0.0
 
 
-def _bootstrap(score: Callable[[Floats], Scores], multiplicity: Integers, rng: np.random.Generator) -> Resampled:
+def _bootstrap(
+    score: Callable[[Floats], Scores], multiplicity: Integers, rng: np.random.Generator, resamples: int
+) -> Resampled:
     import numpy as np
 
     base, other = score(multiplicity[None].astype(np.float64))
     differences = []
-    for weights in _counts(rng, multiplicity):
+    for weights in _counts(rng, multiplicity, resamples):
         first, second = score(weights)
         differences.append(second - first)
     return Resampled(float(base[0]), float(other[0]), np.concatenate(differences))
 
 
-def _counts(rng: np.random.Generator, multiplicity: Integers) -> Iterator[Floats]:
-    """Yield counts of RESAMPLES draws of as many items as there are, in chunks `[C, P]`."""
+def _counts(rng: np.random.Generator, multiplicity: Integers, resamples: int) -> Iterator[Floats]:
+    """Yield counts of `resamples` draws of as many items as there are, in chunks `[C, P]`."""
     import numpy as np
 
     groups, items = len(multiplicity), int(multiplicity.sum())
     step = max(_CHUNK_CELLS // groups, 1)
-    for start in range(0, RESAMPLES, step):
-        size = min(step, RESAMPLES - start)
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
         if groups < items:
             yield rng.multinomial(items, multiplicity / items, size=size).astype(np.float64)
         else:

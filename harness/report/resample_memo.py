@@ -81,7 +81,7 @@ class ResampleMemo:
         """Keep a comparison; a file that cannot be written is no error."""
         import sqlite3
 
-        base, other, differences = cell.outcome
+        base, other, differences = cell.outcome.base, cell.outcome.other, cell.outcome.differences
         blob = differences.astype("<f8").tobytes()
         row = (key, cell.resampled, base, other, blob, _checksum(key, cell.resampled, base, other, blob))
         try:

@@ -157,9 +157,15 @@ class LeaderboardTable:
     few_shot: tuple[FewShotRow, ...] = ()
     few_shot_notes: tuple[str, ...] = ()
     costs: tuple[CostRow, ...] = ()
+    rank_title: str = RANK_TITLE
+    """What ranks the rows."""
+    average_title: str = ""
+    """Name of the only mean, where a benchmark has no other; empty for mteb's three."""
 
     def mean_columns(self) -> list[Column]:
         """Return "Mean (Task)", "Mean (TaskType)" and, where a model was trained on a task's data, "Mean (Unseen)"."""
+        if self.average_title:
+            return [Column(self.average_title, tuple(row.mean_task for row in self.rows))]
         columns = [
             Column("Mean (Task)", tuple(row.mean_task for row in self.rows)),
             Column("Mean (TaskType)", tuple(row.mean_task_type for row in self.rows)),

@@ -61,6 +61,7 @@ def benchmark_tasks(name: str, registry: Registry) -> list[CountedTask]:
             task.main_metric,
         )
         for task in registry.benchmark(name)
+        if task.scored_splits
     ]
     return sort_tasks(tasks)
 
@@ -94,7 +95,7 @@ def sort_tasks(tasks: Iterable[CountedTask]) -> list[CountedTask]:
 
 
 def _registered_cells(task: RegisteredTask) -> frozenset[Cell]:
-    return frozenset((split, subset) for split in task.splits for subset in task.subsets)
+    return frozenset((split, subset) for split in task.scored_splits for subset in task.subsets)
 
 
 def _free_task(name: str, parts: tuple[str, ...], collected: Collected, registry: Registry) -> CountedTask:

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from harness.report.grids import COST_TITLE, FEW_SHOT_TITLE, Grid, cost_grid, few_shot_grid
-from harness.report.table import CAPTION, MODEL_TITLE, RANK_TITLE, SHOTS_TITLE, Column, LeaderboardTable
+from harness.report.table import CAPTION, MODEL_TITLE, SHOTS_TITLE, Column, LeaderboardTable
 from harness.report.text import percent, plural, visible
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ _SHORT_TYPES = {
     "Reranking": "Rerank",
     "Retrieval": "Retr.",
     "Summarization": "Summ.",
+    "Average": "Avg.",
+    "finance": "fin.",
+    "healthcare": "health",
+    "msmarco": "msm.",
+    "science": "scien.",
 }
 _RANK_WIDTH = 7
 _SHOTS_WIDTH = 5
@@ -154,7 +159,7 @@ def _table(table: LeaderboardTable, columns: Sequence[Column], names: Sequence[s
     from rich.text import Text
 
     grid = _grid()
-    grid.add_column(RANK_TITLE.replace(" ", "\n"), justify="right", width=_RANK_WIDTH)
+    grid.add_column(table.rank_title.replace(" ", "\n"), justify="right", width=_RANK_WIDTH)
     grid.add_column(MODEL_TITLE, overflow="fold")
     grid.add_column(SHOTS_TITLE.replace("-", "-\n"), justify="right", overflow="fold", width=_SHOTS_WIDTH)
     for column in columns:

@@ -63,12 +63,14 @@ def load_draw_data(registry: Registry, task_name: str, *, data_dir: Path | None,
             f"task {task_name!r} is made of {len(units)} parts. Draw from one of them: {units[0].name}, ..."
         )
     unit = units[0]
+    if unit.air is not None:
+        raise FewShotError(f"task {task_name!r} is of AIR-Bench, which has no train split to draw examples from.")
     wanted: tuple[str, ...] = (split,) if split else DEFAULT_SPLITS
     if unit.task_type == "Summarization" or (unit.task_type == "Clustering" and split is None):
         hint = " Name a split that is not evaluated with --split." if unit.task_type == "Clustering" else ""
         raise FewShotError(f"task {task_name!r} ({unit.task_type}) has no train split to draw examples from.{hint}")
     with content_addressed_cache(unit):
-        task = make_task(unit)
+        task: Any = make_task(unit)
         evaluated = tuple(task.eval_splits)
         wanted = _refuse_evaluated(unit, wanted, evaluated, explicit=split is not None)
         loaded, chosen = _load_with_split(unit, task, wanted, evaluated)

@@ -1,4 +1,4 @@
-"""One task, one configuration: identity, evaluation through mteb, score rows and per-item outcomes."""
+"""One task, one configuration: identity, evaluation (through mteb, or AIR-Bench's own), score rows, per-item outcomes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import math
 import tempfile
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.encoder.text_encoder import EncodeStats
 from harness.errors import DatasetUnavailableError, EncodingError, HarnessError, TaskFailedError
 from harness.runners.adapter import ICLEncoder
+from harness.runners.hub_cache import is_offline, take_pinned_revision
 from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
 from harness.runners.task_texts import task_texts
@@ -25,6 +26,8 @@ from harness.store.schema import ScoreRow
 if TYPE_CHECKING:
     import pyarrow as pa
     from mteb.abstasks import AbsTask
+
+    from harness.runners.air_bench import AirTask
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,14 @@ class Evaluation:
     identity: dict[str, Any]
     rows: list[ScoreRow]
     items: pa.Table
-    mteb_result: dict[str, Any]
+    mteb_result: dict[str, Any] | None
+    """None for a task that mteb does not know."""
     stats: EncodeStats
     details: dict[str, Any]
+    hits: dict[str, pa.Table] = field(default_factory=dict)
+    """Split -> retrieved documents (store/hits.py), for tasks that keep them."""
+    remark: str = ""
+    """What belongs behind the score in a message."""
 
 
 def mteb_version() -> str:
@@ -52,41 +60,51 @@ def mteb_version() -> str:
     return importlib.metadata.version("mteb")
 
 
-def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, limit: int | None) -> dict[str, Any]:
+def result_identity(encoder: ICLEncoder, unit: TaskUnit, task: AbsTask | AirTask, limit: int | None) -> dict[str, Any]:
     """Return everything that a score depends on; its hash is the key under which the score may be reused."""
+    from harness.runners.air_bench import AirTask, air_protocol
+
+    protocol = air_protocol(task, limit) if isinstance(task, AirTask) else _mteb_protocol(unit, task, limit)
+    return {"subject": _subject(encoder, task), "protocol": protocol}
+
+
+def _subject(encoder: ICLEncoder, task: AbsTask | AirTask) -> dict[str, Any]:
     choice = encoder.prompt_for(task.metadata)
     text_encoder = encoder.text_encoder
     profile = encoder.policy.profile
     return {
-        "subject": {
-            **text_encoder.identity(),
-            "model_name": text_encoder.source.model_name,
-            "model_revision": text_encoder.source.revision,
-            "prompt_fingerprint": choice.prompt.fingerprint,
-            "num_fewshot": choice.prompt.num_fewshot,
-            "examples_set": choice.examples_set,
-            "fewshot_seed": encoder.policy.fewshot_seed,
-            "instructions": choice.instruction_set,
-            "query_max_tokens": text_encoder.query_max_tokens,
-            "document_max_tokens": text_encoder.document_max_tokens,
-            "normalized": profile.normalizes(str(task.metadata.type)),
-            "prompted": str(task.metadata.type) in profile.prompted_types,
-        },
-        "protocol": {
-            "task_name": task.metadata.name,
-            "dataset_revision": dataset_revision(unit, task),
-            "main_metric": task.metadata.main_score,
-            "splits": sorted(task.eval_splits),
-            "subsets": sorted(task.hf_subsets),
-            "limit": limit or 0,
-            "seed": task.seed,
-            "mteb_version": mteb_version(),
-        },
+        **text_encoder.identity(),
+        "model_name": text_encoder.source.model_name,
+        "model_revision": text_encoder.source.revision,
+        "prompt_fingerprint": choice.prompt.fingerprint,
+        "instruction_sha": canonical_sha256(choice.prompt.instruction),
+        "examples_sha": choice.examples_sha,
+        "num_fewshot": choice.prompt.num_fewshot,
+        "examples_set": choice.examples_set,
+        "fewshot_seed": encoder.policy.fewshot_seed,
+        "instructions": choice.instruction_set,
+        "query_max_tokens": text_encoder.query_max_tokens,
+        "document_max_tokens": text_encoder.document_max_tokens,
+        "normalized": profile.normalizes(str(task.metadata.type)),
+        "prompted": str(task.metadata.type) in profile.prompted_types,
+    }
+
+
+def _mteb_protocol(unit: TaskUnit, task: AbsTask, limit: int | None) -> dict[str, Any]:
+    return {
+        "task_name": task.metadata.name,
+        "dataset_revision": dataset_revision(unit, task),
+        "main_metric": task.metadata.main_score,
+        "splits": sorted(task.eval_splits),
+        "subsets": sorted(task.hf_subsets),
+        "limit": limit or 0,
+        "seed": task.seed,
+        "mteb_version": mteb_version(),
     }
 
 
 def evaluate_unit(
-    encoder: ICLEncoder, unit: TaskUnit, task: AbsTask, *, configuration: str, limit: int | None, run_id: str
+    encoder: ICLEncoder, unit: TaskUnit, task: AbsTask | AirTask, *, configuration: str, limit: int | None, run_id: str
 ) -> Evaluation:
     """Evaluate one fresh task object.
 
@@ -94,6 +112,10 @@ def evaluate_unit(
         DatasetUnavailableError: its data cannot be loaded.
         EncodingError: a vector or score that must not be stored.
     """
+    from harness.runners.air_bench import AirTask, evaluate_air_unit
+
+    if isinstance(task, AirTask):
+        return evaluate_air_unit(encoder, unit, task, configuration=configuration, limit=limit, run_id=run_id)
     import mteb
 
     identity = result_identity(encoder, unit, task, limit)
@@ -155,6 +177,8 @@ def load_task(task: AbsTask, unit: TaskUnit) -> None:
         DatasetUnavailableError: not on this machine and not reachable.
     """
     try:
+        if unit.folder is None and is_offline():
+            take_pinned_revision(task)
         task.load_data()
     except HarnessError:
         raise
@@ -170,7 +194,7 @@ def load_task(task: AbsTask, unit: TaskUnit) -> None:
 def score_rows(
     encoder: ICLEncoder,
     unit: TaskUnit,
-    task: AbsTask,
+    task: AbsTask | AirTask,
     scores: Any,
     identity: dict[str, Any],
     details: dict[str, Any],

@@ -11,6 +11,7 @@ from harness.prompts.shots import configuration_name
 from harness.prompts.shuffle import shuffled_examples
 from harness.prompts.template import TaskPrompt, build_prompt
 from harness.registry.registry import DEFAULT_INSTRUCTIONS, Registry
+from harness.store.run_dir import canonical_sha256
 
 if TYPE_CHECKING:
     from mteb import TaskMetadata
@@ -37,6 +38,8 @@ class PromptChoice:
     examples_set: str
     instruction_set: str
     registered: bool
+    examples_sha: str = ""
+    """SHA-256 of the examples' queries and responses in their order; empty for zero-shot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +81,7 @@ class PromptPolicy:
             examples_set=task.examples_set if examples else "none",
             instruction_set=self.instructions,
             registered=True,
+            examples_sha=canonical_sha256([[one.query, one.response] for one in examples]) if examples else "",
         )
 
     def for_metadata(self, metadata: TaskMetadata) -> PromptChoice:

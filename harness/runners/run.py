@@ -7,10 +7,12 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.config import RunConfig
+from harness.config_file import dump_settings
 from harness.encoder.sources import check_model_name, check_model_offline
 from harness.errors import (
     EXIT_CORRUPT,
@@ -20,19 +22,25 @@ from harness.errors import (
     ConfigError,
     HarnessError,
 )
-from harness.prompts.profile import find_profile
+from harness.prompts.profile import ModelProfile, find_profile
+from harness.registry.air_bench import is_air_bench
+from harness.registry.air_bench_select import AirBenchFilter
 from harness.registry.registry import Registry
 from harness.runners.network import go_offline, hub_host, why_unreachable
 from harness.runners.prompts import PromptPolicy
 from harness.runners.tasks import TaskUnit, check_offline, make_task, needs_download, resolve_units
-from harness.store import provenance
+from harness.store import atomic, provenance
 from harness.store.run_dir import RunDir, canonical_sha256
 
 if TYPE_CHECKING:
     from harness.encoder.text_encoder import Advance, TextEncoder
     from harness.runners.adapter import ICLEncoder
+    from harness.runners.evaluate import Evaluation
 
 logger = logging.getLogger(__name__)
+Found = TypeVar("Found")
+
+CONFIG_REMARK = "The settings of the last command here, flags included. Read by: icl-harness run --config THIS_FILE"
 
 
 @dataclass
@@ -68,6 +76,51 @@ class RunHooks:
     """Writes the leaderboard of a run directory; called once, when all scores are there, before the manifest."""
 
 
+def _known_names(config: RunConfig) -> tuple[ModelProfile, Registry]:
+    """Look up everything that the settings name; an unknown model, benchmark and example set are told together.
+
+    Raises:
+        ConfigError: one line per problem; a single problem keeps its own class.
+    """
+    problems: list[ConfigError] = []
+    profile = _noted(lambda: _profile_of(config), problems)
+    registry = _noted(lambda: Registry.load(config.registry_dir, examples=config.examples), problems)
+    if registry is not None:
+        for benchmark in (name for name in config.benchmark if not is_air_bench(name)):
+            _noted(partial(registry.benchmark, benchmark), problems)
+        if problems and config.tasks:
+            _noted(lambda: _units_of(config, registry, benchmarks=()), problems)
+    if profile is None or registry is None or problems:
+        raise problems[0] if len(problems) == 1 else ConfigError("\n".join(map(str, problems)))
+    return profile, registry
+
+
+def _units_of(config: RunConfig, registry: Registry, *, benchmarks: tuple[str, ...]) -> list[TaskUnit]:
+    return resolve_units(
+        registry,
+        benchmarks=benchmarks,
+        tasks=config.tasks,
+        data_dir=config.data_dir,
+        splits=config.splits,
+        languages=config.languages,
+        zero_shot_only=all(shots == 0 for shots in config.num_fewshot),
+        air=AirBenchFilter(task_types=config.task_types, domains=config.domains, datasets=config.datasets),
+    )
+
+
+def _profile_of(config: RunConfig) -> ModelProfile:
+    check_model_name(config.model)
+    return find_profile(config.model, config.profile)
+
+
+def _noted(look_up: Callable[[], Found], problems: list[ConfigError]) -> Found | None:
+    try:
+        return look_up()
+    except ConfigError as error:
+        problems.append(error)
+        return None
+
+
 def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
     """Check names, examples and offline data before anything heavy is imported.
 
@@ -78,9 +131,7 @@ def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
         ConfigError: anything wrong with what was asked for.
         DatasetUnavailableError: data missing under --offline.
     """
-    check_model_name(config.model)
-    profile = find_profile(config.model, config.profile)
-    registry = Registry.load(config.registry_dir, examples=config.examples)
+    profile, registry = _known_names(config)
     policies = [
         PromptPolicy(
             registry=registry,
@@ -92,15 +143,7 @@ def plan_run(config: RunConfig) -> tuple[list[TaskUnit], list[PromptPolicy]]:
         for shots in config.num_fewshot
         for seed in (config.fewshot_seed if config.fewshot_seed and shots != 0 else (None,))
     ]
-    units = resolve_units(
-        registry,
-        benchmarks=config.benchmark,
-        tasks=config.tasks,
-        data_dir=config.data_dir,
-        splits=config.splits,
-        languages=config.languages,
-        zero_shot_only=all(shots == 0 for shots in config.num_fewshot),
-    )
+    units = _units_of(config, registry, benchmarks=config.benchmark)
     problems: list[str] = []
     for policy in policies:
         for unit in units:
@@ -139,6 +182,11 @@ def execute(config: RunConfig, hooks: RunHooks | None = None) -> RunSummary:
     run = RunDir(config.run_path())
     with run.lock():
         run.open_for(config.configuration())
+        if air_bench := [unit.air for unit in units if unit.air is not None]:
+            from harness.runners.air_bench import check_one_version
+
+            check_one_version(run, air_bench)
+        atomic.write_bytes(run.path / "config.yaml", dump_settings(config.settings(), CONFIG_REMARK))
         return _execute(config, hooks, run, units, policies)
 
 
@@ -233,15 +281,14 @@ def _evaluate_all(
                     items=done.items,
                     mteb_result=done.mteb_result,
                     details=done.details,
+                    hits=done.hits,
                 )
                 encoder.store.flush()
                 summary.evaluated += 1
                 summary.texts += done.stats.texts
                 summary.encoded += done.stats.encoded
-                main = [row for row in done.rows if row.is_main]
-                score = sum(row.score for row in main) / len(main)
                 hooks.message(
-                    f"{title}: {main[0].metric} {100 * score:.2f}  ({done.stats.encoded} texts encoded, "
+                    f"{title}: {_outcome(done)}  ({done.stats.encoded} texts encoded, "
                     f"{done.stats.from_store} from the store, {done.details['evaluation_seconds']:.1f} s)"
                 )
         except HarnessError as error:
@@ -252,10 +299,17 @@ def _evaluate_all(
             continue
         records[configuration, unit.name] = record
         run.write_scores(list(records.values()))
-    if records and hooks.render is not None:
+    if any(record["rows"] for record in records.values()) and hooks.render is not None:
         hooks.render(run.path)
     _write(config, run, run_id, started, encoder, records, summary, complete=not summary.failures)
     return summary
+
+
+def _outcome(done: Evaluation) -> str:
+    """Return the score of a task and what belongs behind it; a test split of AIR-Bench has no score here."""
+    main = [row for row in done.rows if row.is_main]
+    score = f"{main[0].metric} {100 * sum(row.score for row in main) / len(main):.2f}" if main else ""
+    return "; ".join(part for part in (score, done.remark) if part)
 
 
 def _kept(run: RunDir, encoder: TextEncoder, adapters: dict[str, ICLEncoder]) -> dict[tuple[str, str], dict[str, Any]]:

@@ -6,16 +6,20 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.encoder.hashing import cache_dir, remembered_sha256
 from harness.errors import ConfigError, DatasetUnavailableError, TaskNotFoundError
+from harness.registry.air_bench import AirBenchSet, is_air_bench
+from harness.registry.air_bench_select import AirBenchFilter, by_cost, chosen_sets, named_set
 from harness.registry.registry import RegisteredTask, Registry, suggest
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
+
+    from harness.runners.air_bench import AirTask
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class TaskUnit:
     """Empty: the task's own."""
     subsets: tuple[str, ...]
     languages: tuple[str, ...]
+    air: AirBenchSet | None = None
+    """The set of AIR-Bench, with the splits to search; `folder` is then the root of its repositories."""
 
 
 def folder_fingerprint(folder: Path) -> str:
@@ -53,6 +59,7 @@ def resolve_units(
     splits: tuple[str, ...],
     languages: tuple[str, ...],
     zero_shot_only: bool,
+    air: AirBenchFilter | None = None,
 ) -> list[TaskUnit]:
     """Resolve what to run, in a fixed order, before anything heavy loads.
 
@@ -62,8 +69,9 @@ def resolve_units(
         tasks: names of tasks; one outside the registry is looked up in mteb if only zero-shot is asked for.
         data_dir: folder whose sub-folders, named like tasks, replace the hub's data.
         splits: override of the evaluation splits; empty keeps those of the registry.
-        languages: ISO language codes to keep (mteb's filter); empty keeps the registry's subsets.
+        languages: ISO language codes to keep (mteb's filter; two letters for AIR-Bench); empty keeps the registry's subsets.
         zero_shot_only: whether every configuration has no examples.
+        air: AIR-Bench's own filters; its `languages` and `splits` are those above.
 
     Raises:
         TaskNotFoundError: an unknown name, with suggestions.
@@ -72,14 +80,20 @@ def resolve_units(
     if data_dir is not None and not data_dir.is_dir():
         raise ConfigError(f"--data-dir {str(data_dir)!r} is no folder.")
     entries: dict[str, RegisteredTask | None] = {}
+    versions = [name for name in benchmarks if is_air_bench(name)]
+    named = [name for name in tasks if is_air_bench(name)]
+    wanted = replace(air or AirBenchFilter(), languages=languages, splits=splits)
+    sets = _air_bench_sets(wanted, versions, named)
+    benchmarks = tuple(name for name in benchmarks if name not in versions)
+    tasks = tuple(name for name in tasks if name not in named)
+    shared = [flag for flag in ("--languages", "--splits") if flag in wanted.flags()]
+    if sets and shared and (benchmarks or tasks):
+        raise ConfigError(
+            f"{' and '.join(shared)}: AIR-Bench and MTEB name these differently. Give one command for each of them."
+        )
     for benchmark in benchmarks:
         entries.update({entry.name: entry for entry in registry.benchmark(benchmark)})
     problems: list[str] = []
-    if any(name.startswith("air-bench/") for name in (*entries, *tasks)):
-        raise ConfigError(
-            "AIR-Bench sets have instructions and examples in the registry (see: icl-harness prompt --task NAME), but this "
-            "version cannot run them."
-        )
     for name in tasks:
         if name in registry:
             entries[name] = registry.get(name)
@@ -89,7 +103,7 @@ def resolve_units(
             problems.append(_unknown(name, registry, zero_shot_only))
     if problems:
         raise TaskNotFoundError("\n".join(problems))
-    if not entries:
+    if not entries and not sets:
         raise ConfigError("nothing to run: give --benchmark or --tasks. See: icl-harness list benchmarks")
     units: list[TaskUnit] = []
     for name, entry in entries.items():
@@ -97,7 +111,37 @@ def resolve_units(
         for part in parts or (name,):
             part_entry = registry.get(part) if parts else entry
             units.append(_unit(part, part_entry, name if parts else "", data_dir, splits, languages))
-    return units
+    return units + [_air_bench_unit(one, registry, data_dir) for one in sets]
+
+
+def _air_bench_sets(wanted: AirBenchFilter, versions: list[str], named: list[str]) -> list[AirBenchSet]:
+    """Return the sets to run, the cheapest first."""
+    selecting = [flag for flag in wanted.flags() if flag != "--splits"]
+    if not versions and (own := [flag for flag in selecting if named or flag != "--languages"]):
+        raise ConfigError(
+            f"{', '.join(own)}: only for a benchmark of AIR-Bench, such as --benchmark AIR-Bench_24.05; none is asked for."
+        )
+    sets = {(one.version, one.name): one for version in versions for one in chosen_sets(version, wanted)}
+    for name in named:
+        one = named_set(name, versions, wanted.splits)
+        sets.setdefault((one.version, one.name), one)
+    return by_cost(sets.values())
+
+
+def _air_bench_unit(one: AirBenchSet, registry: Registry, data_dir: Path | None) -> TaskUnit:
+    from harness.air_bench.layout import local_root
+
+    return TaskUnit(
+        name=one.name,
+        task_type="Retrieval",
+        part_of="",
+        entry=registry.get(one.name),
+        folder=local_root(one, data_dir),
+        splits=one.splits,
+        subsets=("default",),
+        languages=(),
+        air=one,
+    )
 
 
 def _unit(
@@ -166,6 +210,10 @@ def check_offline(units: list[TaskUnit]) -> None:
 
 def needs_download(unit: TaskUnit) -> bool:
     """Whether the registry knows that a task's data comes from the hub and no cache of it is on this machine."""
+    if unit.folder is None and unit.air is not None:
+        from harness.air_bench.layout import on_this_machine
+
+        return not on_this_machine(unit.air)
     if unit.folder is not None or unit.entry is None or unit.entry.dataset is None:
         return False
     path = unit.entry.dataset.path
@@ -177,8 +225,12 @@ def needs_download(unit: TaskUnit) -> bool:
     )
 
 
-def make_task(unit: TaskUnit) -> AbsTask:
-    """Make a fresh mteb task object (a used one does not repeat its score, facts: clustering)."""
+def make_task(unit: TaskUnit) -> AbsTask | AirTask:
+    """Make a fresh task object (a used one of mteb's does not repeat its score, facts: clustering)."""
+    if unit.air is not None:
+        from harness.runners.air_bench import make_air_task
+
+        return make_air_task(unit)
     entry = unit.entry
     if unit.folder is not None and entry is not None and (entry.data is not None or not _mteb_knows(unit.name)):
         from harness.runners.custom_tasks import build_custom_task

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from harness.errors import ResultSchemaError, StorageError
-
-MAX_JSON_BYTES = 1 << 30
+from harness.errors import StorageError
+from harness.store.strict_json import dump_json, read_json
 
 
 @contextlib.contextmanager
@@ -53,27 +50,9 @@ def write_bytes(path: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def dump_json(value: Any) -> bytes:
-    """Return strict, sorted, indented JSON; NaN and infinity become null."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
-
-
 def write_json(path: Path, value: Any) -> str:
     """Write JSON atomically and return the SHA-256 of the file."""
     return write_bytes(path, dump_json(value))
 
 
-def read_json(path: Path) -> Any:
-    """Read strict JSON (orjson refuses NaN, infinities and lone surrogates).
-
-    Raises:
-        ResultSchemaError: the file is unreadable, too large, or not JSON.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ResultSchemaError(f"{path}: file is larger than {MAX_JSON_BYTES} bytes; not read.")
-        return orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise ResultSchemaError(f"{path}: cannot be read: {error.strerror}.") from error
-    except orjson.JSONDecodeError as error:
-        raise ResultSchemaError(f"{path}: not JSON ({error}). The file is damaged or foreign.") from error
+__all__ = ["dump_json", "read_json", "replacing", "write_bytes", "write_json"]

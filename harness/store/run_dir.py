@@ -2,10 +2,12 @@
 
 manifest.json                       identity and provenance of the run; written last
 scores.parquet                      one row per model, configuration, task, split, subset and metric
+config.yaml                         the settings of the last command, readable by `run --config`
 leaderboard.md                      the table
 tasks/<configuration>/<task>.json   one finished task: identity, score rows, hashes of its companions
 items/<configuration>/<task>.parquet  per-item outcomes
-mteb/<configuration>/<task>.json    mteb's TaskResult
+mteb/<configuration>/<task>.json    mteb's TaskResult; not of AIR-Bench's sets
+devhits/, testhits/<configuration>/<task>.parquet  retrieved documents of AIR-Bench's sets
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from harness.errors import ConfigError, ResultSchemaError, RunLockedError, StorageError
 from harness.store import atomic
+from harness.store.hits import hits_folder, write_hits
 from harness.store.schema import SCHEMA_VERSION, ScoreRow, arrow_schema
 
 if TYPE_CHECKING:
@@ -30,7 +34,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LEFT_BEHIND = re.compile(r"^\..+\.[a-z0-9_]{8}$")
+"""Names that `atomic.replacing` gives to temporary files (tempfile.mkstemp)."""
 _FILE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
+_AIR_BENCH = re.compile(r"^air-bench(-mini)?/")
 
 
 def canonical_sha256(value: Any) -> str:
@@ -42,9 +49,13 @@ def canonical_sha256(value: Any) -> str:
 def safe_name(name: str) -> str:
     """Return a name as a file name; refuse one that could leave its folder.
 
+    The names of AIR-Bench's sets hold slashes: `air-bench/qa/law/en` becomes `air-bench__qa__law__en`.
+
     Raises:
         ConfigError: the name holds a path or control characters.
     """
+    if _AIR_BENCH.match(name):
+        name = name.replace("/", "__")
     candidate = name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
     if not _FILE_NAME.match(candidate) or ".." in candidate:
         raise ConfigError(f"{name!r} cannot be used as a file name.")
@@ -76,9 +87,21 @@ class RunDir:
         except OSError as error:
             raise StorageError(f"{self.path}: cannot be made or written: {error.strerror}.") from error
         try:
+            self._sweep()
             yield
         finally:
             held.release()
+
+    def _sweep(self) -> None:
+        """Remove the temporary files that killed processes left; the lock is held, so none of them is in use.
+
+        Run directories below (of a campaign) have locks of their own and are left to their own commands.
+        """
+        for folder, inner, names in os.walk(self.path):
+            inner[:] = [name for name in inner if not (Path(folder) / name / ".lock").exists()]
+            for name in names:
+                if _LEFT_BEHIND.match(name):
+                    (Path(folder) / name).unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any] | None:
         """Return the manifest, or None for a new directory.
@@ -107,7 +130,7 @@ class RunDir:
             foreign = sorted(
                 entry.name for entry in self.path.glob("*") if not entry.name.startswith(".") and entry.name != "tasks"
             )
-            known = {"tasks", "items", "mteb", "scores.parquet", "leaderboard.md"}
+            known = {"tasks", "items", "mteb", "devhits", "testhits", "scores.parquet", "leaderboard.md", "config.yaml"}
             if set(foreign) - known:
                 raise ConfigError(
                     f"--output-dir {self.path} holds files that are no run ({', '.join(foreign[:3])}). Use an empty one."
@@ -154,6 +177,14 @@ class RunDir:
                 logger.warning("%s It is left out.", error)
         return found
 
+    def verified_records(self) -> list[dict[str, Any]]:
+        """Return all records of finished tasks, sorted by configuration and task.
+
+        Raises:
+            ResultSchemaError: one of them, or a companion, is damaged.
+        """
+        return [self._verified(path) for path in sorted((self.path / "tasks").glob("*/*.json"))]
+
     def _verified(self, path: Path) -> dict[str, Any]:
         record = atomic.read_json(path)
         if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
@@ -181,10 +212,22 @@ class RunDir:
         identity: dict[str, Any],
         rows: list[ScoreRow],
         items: pa.Table,
-        mteb_result: dict[str, Any],
+        mteb_result: dict[str, Any] | None,
         details: dict[str, Any],
+        hits: Mapping[str, pa.Table] | None = None,
     ) -> dict[str, Any]:
-        """Write one finished task: companions first, the record that makes it count last."""
+        """Write one finished task: companions first, the record that makes it count last.
+
+        Args:
+            configuration: name of the configuration.
+            task: name of the task.
+            identity: everything that the result depends on.
+            rows: its scores.
+            items: per-item outcomes.
+            mteb_result: mteb's TaskResult, of a task that mteb knows.
+            details: what else is worth keeping; not part of the identity.
+            hits: split -> retrieved documents, of a task that keeps them.
+        """
         import pyarrow.parquet as pq
 
         files: dict[str, str] = {}
@@ -192,8 +235,13 @@ class RunDir:
         with atomic.replacing(items_path) as temporary:
             pq.write_table(items, temporary, compression="zstd")
         files[items_path.relative_to(self.path).as_posix()] = hashlib.sha256(items_path.read_bytes()).hexdigest()
-        mteb_path = self.path / "mteb" / safe_name(configuration) / f"{safe_name(task)}.json"
-        files[mteb_path.relative_to(self.path).as_posix()] = atomic.write_json(mteb_path, mteb_result)
+        if mteb_result is not None:
+            mteb_path = self.path / "mteb" / safe_name(configuration) / f"{safe_name(task)}.json"
+            files[mteb_path.relative_to(self.path).as_posix()] = atomic.write_json(mteb_path, mteb_result)
+        for split, table in (hits or {}).items():
+            hits_path = self.path / hits_folder(split) / safe_name(configuration) / f"{safe_name(task)}.parquet"
+            write_hits(hits_path, table)
+            files[hits_path.relative_to(self.path).as_posix()] = hashlib.sha256(hits_path.read_bytes()).hexdigest()
         record: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "configuration": configuration,

@@ -151,6 +151,80 @@ def test_out_of_memory_at_a_single_text_names_it(encoder: DecoderEncoder, monkey
         encoder.encode(["short", "word " * 300, "word " * 310], PROMPT, "document", 512)
 
 
+def limit_prefix(encoder: DecoderEncoder, monkeypatch: pytest.MonkeyPatch, tokens: int) -> list[int]:
+    """Let every prefix pass of more than `tokens` tokens fail; returns the sizes of those that went through."""
+    packed = encoder.packed
+    assert packed is not None
+    extend = packed._extend_kept
+    passed: list[int] = []
+
+    def limited(ids: list[int], known: int) -> None:
+        if len(ids) - known > tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        passed.append(len(ids) - known)
+        extend(ids, known)
+
+    monkeypatch.setattr(packed, "_extend_kept", limited)
+    return passed
+
+
+LONG_PROMPT = build_prompt(BGE.prompt_template, "Find it.", [Pair("who is it " * 60, "it is this one " * 60)] * 2)
+
+
+def test_out_of_memory_inside_the_prefix_computes_it_in_smaller_parts(
+    model_dirs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = load(model_dirs["bytes"], attention="shared", batch_tokens=4096)
+    texts = varied_texts(20, seed=4)
+    expected, _ = encoder.encode(texts, LONG_PROMPT, "query", 512)
+    assert encoder.packed is not None
+    encoder.packed.forget_prefix()
+    passed = limit_prefix(encoder, monkeypatch, 100)
+
+    vectors, _ = encoder.encode(texts, LONG_PROMPT, "query", 512)
+
+    assert encoder.batch_tokens == 64
+    assert max(passed) <= 64 < sum(passed) == len(encoder.packed.prefix_ids)
+    assert np.abs(unit(vectors) - unit(expected)).max() <= 1e-6
+
+
+def test_a_prefix_that_never_fits_is_named(model_dirs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = load(model_dirs["bytes"], attention="shared")
+    assert encoder.packed is not None
+    encoder.packed.forget_prefix()
+    limit_prefix(encoder, monkeypatch, 0)
+
+    with pytest.raises(
+        EncodingError, match=r"out of memory at the \d+ tokens of examples and instruction .*--num-fewshot"
+    ):
+        encoder.encode(["a", "b"], LONG_PROMPT, "query", 512)
+
+
+def test_tokenizing_ahead_changes_nothing(model_dirs: dict[str, Path]) -> None:
+    encoder = load(model_dirs["llama"])
+    first, second = [*varied_texts(12, seed=1), "word " * 100], ["word " * 90, *varied_texts(12, seed=2)]
+    expected = [encoder.encode(texts, PROMPT, "query", 64) for texts in (first, second)]
+
+    encoder.tokenize_ahead(first, PROMPT, "query", 64)
+    encoder.tokenize_ahead(second, PROMPT, "query", 64)
+    found = [encoder.encode(texts, PROMPT, "query", 64) for texts in (first, second)]
+    other = encoder.encode(first, PROMPT, "document", 64)
+
+    for (vectors, truncated), (expected_vectors, expected_truncated) in zip(found, expected, strict=True):
+        assert np.array_equal(vectors, expected_vectors)
+        assert truncated == expected_truncated > 0
+    assert not np.allclose(other[0], found[0][0]), "what was tokenised for queries must not serve documents"
+
+
+def test_an_error_of_the_tokenizer_thread_reaches_the_caller(model_dirs: dict[str, Path]) -> None:
+    encoder = load(model_dirs["llama"])
+
+    encoder.tokenize_ahead(["a"], PROMPT, "query", 5)
+
+    with pytest.raises(PromptBudgetError, match="--query-max-tokens 5"):
+        encoder.encode(["a"], PROMPT, "query", 5)
+
+
 def test_another_runtime_error_is_not_taken_for_a_lack_of_memory(
     encoder: DecoderEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

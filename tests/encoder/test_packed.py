@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -54,8 +55,8 @@ def plain(model: Any, rows: Sequence[Sequence[int]]) -> np.ndarray:
     return torch.stack(states).float().numpy()
 
 
-def packed_vectors(packed: PackedModel, rows: Sequence[Sequence[int]], shared: int, budget: int = 512) -> np.ndarray:
-    packed.set_prefix(rows[0][:shared])
+def packed_vectors(packed: PackedModel, rows: Sequence[Sequence[int]], shared: int, budget: int = 512, block: int = 256) -> np.ndarray:
+    packed.set_prefix(rows[0][:shared], block)
     own = [list(row[shared:]) for row in rows]
     vectors = np.zeros((len(rows), packed.model.config.hidden_size), dtype=np.float32)
     for pack in plan_packs([len(one) for one in own], budget):
@@ -116,22 +117,49 @@ def test_long_prefixes_stay_exact(pair: tuple[Any, PackedModel], prefix: int) ->
     assert difference(packed_vectors(packed, rows, prefix), plain(model, rows)) <= TOLERANCE
 
 
-def test_growing_and_shrinking_the_prefix_reuses_its_keys(pair: tuple[Any, PackedModel]) -> None:
+def test_growing_and_shrinking_the_prefix_reuses_its_whole_blocks(pair: tuple[Any, PackedModel]) -> None:
     model, packed = pair
-    rows = rows_of(120, [5, 9])
+    rows = rows_of(128, [5, 9])
     packed.forget_prefix()
-    packed_vectors(packed, rows, 60)
+    packed_vectors(packed, rows, 70, block=32)
     before = packed.computed_tokens
 
-    longer = packed_vectors(packed, rows, 120)
+    longer = packed_vectors(packed, rows, 128, block=32)
     after_longer = packed.computed_tokens
-    shorter = packed_vectors(packed, rows, 30)
+    shorter = packed_vectors(packed, rows, 64, block=32)
 
     expected = plain(model, rows)
     assert difference(longer, expected) <= TOLERANCE
     assert difference(shorter, expected) <= TOLERANCE
-    assert after_longer - before == 60 + 14  # the new half of the prefix and the own tokens
-    assert packed.computed_tokens - after_longer == 90 + 90 + 14  # own tokens alone: 30 of the prefix were known
+    assert after_longer - before == 128 - 64 + 14  # all but the two whole blocks of 32, and the own tokens
+    assert packed.computed_tokens - after_longer == 64 + 64 + 14  # own tokens alone: the prefix was known
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 100), min_size=1, max_size=4),
+    last=st.integers(1, 100),
+    block=st.sampled_from([8, 32]),
+)
+def test_vectors_do_not_depend_on_the_prefixes_before(sizes: list[int], last: int, block: int) -> None:
+    """A killed run that goes on has not seen the prefixes that an undisturbed one has; both must end with the same bits."""
+    packed = _history_model()
+    rows = rows_of(100, [3, 8])
+    packed.forget_prefix()
+    for size in sizes:
+        packed.set_prefix(rows[0][:size], block)
+
+    packed.set_prefix(rows[0][:last], block)
+    found = packed.encode_pack([row[last:] for row in rows])
+
+    packed.forget_prefix()
+    packed.set_prefix(rows[0][:last], block)
+    assert np.array_equal(found, packed.encode_pack([row[last:] for row in rows]))
+
+
+@functools.cache
+def _history_model() -> PackedModel:
+    return PackedModel(build("mistral"))
 
 
 def test_documents_between_queries_do_not_lose_the_prefix(pair: tuple[Any, PackedModel]) -> None:

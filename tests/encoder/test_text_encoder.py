@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,38 @@ def test_counts_add_up_over_calls() -> None:
     total.add(more)
 
     assert (total.texts, total.encoded, total.from_store, total.tokens) == (4, 2, 2, 2)
+
+
+@dataclass
+class AheadBackend(StubBackend):
+    """Notes in which order it is asked to tokenise and to encode."""
+
+    calls: list[tuple[str, int]] = field(default_factory=list)
+
+    def tokenize_ahead(self, texts: Any, prompt: TaskPrompt, side: str, max_tokens: int) -> None:
+        self.calls.append(("tokenize", len(texts)))
+
+    def encode(self, texts: Any, *arguments: Any, **more: Any) -> Any:
+        self.calls.append(("encode", len(texts)))
+        return super().encode(texts, *arguments, **more)
+
+
+def test_the_next_slice_is_tokenised_while_one_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.encoder.text_encoder.SLICE_TEXTS", 4)
+    backend = AheadBackend()
+    texts = [f"text {number} {'x' * (number % 5)}" for number in range(10)]
+
+    found = encode(stub_encoder(backend), texts)
+
+    assert backend.calls == [
+        ("tokenize", 4),
+        ("tokenize", 4),
+        ("encode", 4),
+        ("tokenize", 2),
+        ("encode", 4),
+        ("encode", 2),
+    ]
+    assert np.array_equal(found, encode(stub_encoder(), texts))
 
 
 def test_a_full_store_forgets_and_nothing_else() -> None:

@@ -483,3 +483,16 @@ def test_mteb_result_files_load_in_mteb(toy: Toy) -> None:
 
 def test_metrics_cover_all_types() -> None:
     assert len(METRICS) == 7
+
+
+def test_temporary_files_of_a_killed_process_are_removed_but_not_those_of_another_run(tmp_path: Path) -> None:
+    inner = tmp_path / "campaign" / "run"
+    (inner / "tasks").mkdir(parents=True)
+    left = [tmp_path / "campaign" / ".leaderboard.md.ab12_x9z", inner / "tasks" / ".ToySTS.json.abcdefgh"]
+    for path in left:
+        path.write_text("torn")
+    with RunDir(inner).lock():
+        assert [path.exists() for path in left] == [True, False]
+    left[1].write_text("another process writes")
+    with RunDir(tmp_path / "campaign").lock():
+        assert [path.exists() for path in left] == [False, True]

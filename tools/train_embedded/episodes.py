@@ -81,14 +81,22 @@ class Episode:
 class EpisodeMaker:
     """Draws episodes over a set of attributes."""
 
-    def __init__(self, attributes: Sequence[Attribute], natural: Sequence[str], rng: random.Random) -> None:
+    def __init__(
+        self,
+        attributes: Sequence[Attribute],
+        natural: Sequence[str],
+        rng: random.Random,
+        targets: Sequence[int] | None = None,
+    ) -> None:
         """Take the attributes.
 
         Args:
-            attributes: what can be asked for.
+            attributes: what sentences say something of.
             natural: sentences of another source, in which the attributes' words are looked for.
             rng: every draw comes from it.
+            targets: numbers of the attributes that are asked for; None for all.
         """
+        self._targets = None if targets is None else list(targets)
         self.attributes = list(attributes)
         self.rng = rng
         self._by_kind: dict[str, list[int]] = defaultdict(list)
@@ -101,7 +109,7 @@ class EpisodeMaker:
                 self._with[number].append(row)
         self._natural_attributes = [
             number for number, rows in sorted(self._with.items())
-            if len({self._natural[row].labels[number] for row in rows}) >= 4
+            if len({self._natural[row].labels[number] for row in rows}) >= 4 and (targets is None or number in targets)
         ]  # fmt: skip
 
     def _tag(self, texts: Sequence[str]) -> list[Labelled]:
@@ -152,6 +160,8 @@ class EpisodeMaker:
         )
 
     def _target(self) -> int:
+        if self._targets is not None:
+            return self.rng.choice(self._targets)
         kinds = [kind for kind in ("own", "noun", "noun", "noun", "adjective") if self._by_kind[kind]]
         return self.rng.choice(self._by_kind[self.rng.choice(kinds)])
 

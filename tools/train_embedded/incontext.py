@@ -16,6 +16,7 @@ from tools.train_embedded.bag import similarity_loss
 from tools.train_embedded.episodes import Episode, EpisodeMaker
 from tools.train_embedded.model import CONTENT
 from tools.train_embedded.ordinary import OrdinaryMaker
+from tools.train_embedded.plant import keep_norms, trainable
 from tools.train_embedded.prompts import Encoder, bare, encode_all, fork, forward, in_batches
 
 
@@ -31,8 +32,17 @@ class Recipe:
     bare: int = 96
     """Bare texts of a step."""
     max_shots: int = 8
-    rate: float = 2e-4
-    embedding_rate: float = 1e-4
+    rates: tuple[tuple[str, float], ...] = (
+        ("embed_tokens", 5e-5),
+        ("q_proj", 2e-4),
+        ("k_proj", 2e-4),
+        ("v_proj", 5e-5),
+        ("o_proj", 1e-5),
+        ("mlp", 2e-5),
+    )
+    """Learning rate of each kind of weight: the planted ones have very different sizes."""
+    scale: float = 1.0
+    """Of all rates."""
     warmup: int = 20
     temperature: float = 0.05
     anchor: float = 2.0
@@ -86,13 +96,16 @@ def episode_loss(states: Tensor, episodes: Sequence[Episode], candidates: Candid
 
 
 def _groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the weights that are trained, by kind; hooks keep the others as they are."""
+    masks = trainable(model)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(name in masks)
+        if name in masks:
+            weight.register_hook(lambda gradient, mask=masks[name]: gradient * mask)
+    named = [(name, weight) for name, weight in model.named_parameters() if name in masks]
     return [
-        {"params": [model.embed_tokens.weight], "lr": recipe.embedding_rate, "weight_decay": 0.0},
-        {
-            "params": [weight for name, weight in model.named_parameters() if "embed" not in name and "norm" not in name],
-            "lr": recipe.rate,
-            "weight_decay": 0.0,
-        },
+        {"params": [weight for name, weight in named if part in name], "lr": rate * recipe.scale, "weight_decay": 0.0}
+        for part, rate in recipe.rates
     ]
 
 
@@ -138,7 +151,7 @@ def train_in_context(
         plain = [fork(encode, one.instruction, [texts[row] for row in one.rows], one.responses) for one in prompts]
         documents = [bare(encode, texts[row]) for row in rows]
         optimizer.zero_grad()
-        entry = {"step": float(step), "rate": peaks[1] * factor, "episodes": 0.0, "accuracy": 0.0, "ordinary": 0.0}
+        entry = {"step": float(step), "rate": factor, "episodes": 0.0, "accuracy": 0.0, "ordinary": 0.0}
         for batch in in_batches(asked, recipe.batch_tokens):
             share = len(batch) / len(asked)
             loss, right = episode_loss(
@@ -161,6 +174,7 @@ def train_in_context(
         entry["bare"] = float(loss.detach())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        keep_norms(model)
         log(entry)
 
 

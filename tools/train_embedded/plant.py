@@ -105,8 +105,9 @@ def plant(bag: np.ndarray, projection: np.ndarray, settings: Plant, seed: int, b
         for name, weight in model.named_parameters():
             if weight.ndim == 1:
                 weight.fill_(1.0)
-            elif "mlp.gate" in name or "mlp.up" in name or "layers.0.self_attn" in name:
+            elif "mlp.gate" in name or "mlp.up" in name:
                 weight.normal_(0.0, 1.0 / _U)  # what is behind them starts at zero
+                weight[:, CONTENT:] = 0.0
             elif "embed" not in name:
                 weight.zero_()
         _embed(model.embed_tokens.weight.data, bag, blank)
@@ -137,6 +138,53 @@ _MARK = FLAG_SIZE * _U
 _ONE = (1.0 - FLAG_SIZE**2) ** 0.5 * _U
 """The constant of a marker behind RMSNorm."""
 _ROOT = HEAD_DIM**0.5
+
+
+def trainable(model: Any) -> dict[str, Tensor]:
+    """Return masks of the weights that training may change: those that handle content.
+
+    The shares that tell segments apart are multiplied by hundreds, so that a change of a thousandth in them would undo
+    them. Layer 0 and everything that writes to or compares the other dimensions stays as planted.
+
+    Returns:
+        Name -> 0 or 1 in the weight's shape; a weight that is not named stays whole.
+    """
+    match = torch.zeros(HEADS * HEAD_DIM)
+    for head in range(HEADS):
+        for pair in _MATCH_PAIRS:
+            match[[head * HEAD_DIM + pair, head * HEAD_DIM + pair + HEAD_DIM // 2]] = 1.0
+    content = torch.zeros(HIDDEN)
+    content[:CONTENT] = 1.0
+    masks: dict[str, Tensor] = {}
+    for name, weight in model.named_parameters():
+        mask = torch.zeros_like(weight)
+        if name.startswith("embed"):
+            mask += content
+            mask[list(FLAG)] = 0.0
+        elif "layers.0." in name or "norm" in name:
+            continue
+        elif "q_proj" in name or "k_proj" in name:
+            mask += match[:, None] * (1.0 if "layers.1." in name and "q_proj" in name else content)
+        elif "v_proj" in name:
+            mask += content[:, None] * content
+        elif "o_proj" in name:
+            mask += content[:, None] * content
+        elif "down_proj" in name:
+            mask += content[:, None]
+        else:
+            mask += 1.0
+        masks[name] = mask
+    return masks
+
+
+def keep_norms(model: Any) -> None:
+    """Give every token vector norm 1 again, by its constant; content beyond `MAX_CONTENT` is scaled down."""
+    with torch.no_grad():
+        table = model.embed_tokens.weight
+        norms = table[:, :CONTENT].norm(dim=1, keepdim=True)
+        table[:, :CONTENT] *= (MAX_CONTENT / norms.clamp(min=1e-9)).clamp(max=1.0)
+        table[:, CONST] = 0.0
+        table[:, CONST] = (1.0 - table.square().sum(1)).clamp(min=0.0).sqrt()
 
 
 def _kinds(model: Any) -> None:

@@ -105,7 +105,9 @@ class EmbeddingStore:
             rounded = vectors.astype(self.dtype)
         infinite = set(np.nonzero(~np.isfinite(rounded))[0].tolist())
         with self._lock:
-            if not self._pending.takes(scope, rounded.shape[1]):
+            # What is put together is stored together, as far as it fits into one shard: a kill then leaves whole calls of
+            # `put`, and the rest is encoded in the batches that it would have had.
+            if not self._pending.takes(scope, rounded.shape[1]) or not self._pending.has_room(len(keys)):
                 self._commit()
             for row, (key, vector) in enumerate(zip(keys, rounded, strict=True)):
                 if row not in infinite:

@@ -28,6 +28,10 @@ class OpenShard:
         """Whether vectors of this scope and dimension may share the shard."""
         return not self.vectors or (self.scope == scope and next(iter(self.vectors.values())).shape == (dim,))
 
+    def has_room(self, texts: int) -> bool:
+        """Whether so many texts fit beside those that are there; an empty shard takes any number."""
+        return not self.vectors or len(self.vectors) + texts <= self.max_texts
+
     def add(self, scope: str, key: bytes, vector: np.ndarray) -> None:
         """Add a copy of a vector, unless the key is there."""
         self.scope = scope

@@ -113,8 +113,8 @@ function scoreColumn(title, place) {
 }
 
 function boardColumns() {
-  const { means, types } = table();
-  const rank = { title: "Rank (Borda)", number: true, first: 1, value: (row) => row.rank };
+  const { means, types, rankTitle } = table();
+  const rank = { title: rankTitle, number: true, first: 1, value: (row) => row.rank };
   const scores = means.map((title, place) => scoreColumn(title, place));
   if (state.type === null) scores.push(...types.map((title, place) => scoreColumn(title, means.length + place)));
   else {
@@ -137,13 +137,13 @@ function differenceColumn(title, pick) {
 }
 
 function fewShotColumns() {
-  const { rows, types } = table();
+  const { rows, types, means } = table();
   const row = (one) => rows[one.row];
   const columns = [
     ...rowColumns(row),
     { title: "Zero-shot", number: true, value: (one) => rows[one.zeroShot].scores[0], cell: (one) => number(rows[one.zeroShot].scores[0]) },
     { title: "Few-shot", number: true, value: (one) => row(one).scores[0], cell: (one) => number(row(one).scores[0]) },
-    differenceColumn("Difference, Mean (Task)", (one) => one.mean),
+    differenceColumn(`Difference, ${means[0]}`, (one) => one.mean),
     {
       title: "Prompt", value: (one) => one.prompt,
       cell: (one) => make("span", { class: "fingerprint", textContent: one.prompt }),
