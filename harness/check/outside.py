@@ -72,7 +72,7 @@ def check_against(
     registry = Registered.load() if registry is None else registry
     frame = load_references([reference], registry=registry).scores
     frame = frame[frame["is_main"]]
-    rows = frame.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     if not rows:
         raise ConfigError(f"reference {reference!r} holds no scores of tasks to compare with.")
     rows = _one_model(rows, source, reference)

@@ -213,6 +213,8 @@ def check_content(content: Mapping[str, Any], where: str) -> None:
         cells.add(cell)
         if row["is_main"]:
             mains.add(cell[:2])
+    if not (mains or protocol.get("searched_splits")):
+        raise ResultSchemaError(f"{where}: has no score. Run this task again.")
     if {cell[:2] for cell in cells} != mains or {split for split, _ in mains} != set(protocol["splits"]):
         raise ResultSchemaError(f"{where}: not every split and subset has its main score. Run this task again.")
 

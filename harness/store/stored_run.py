@@ -94,7 +94,7 @@ def read_run(path: Path) -> StoredRun:
         record = _read_record(path, file)
         records[record["configuration"], record["task_name"]] = record
     _check_complete(manifest, records, path)
-    # Documents retrieved for AIR-Bench's board have no score here: there is nothing to compare.
+    # A set of AIR-Bench that was searched for the board alone has nothing to compare.
     return StoredRun(path, manifest, tuple(records[key] for key in sorted(records) if records[key]["rows"]))
 
 

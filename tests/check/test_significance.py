@@ -184,19 +184,6 @@ def test_one_item_is_no_sample() -> None:
         paired_test(record_of("MadeSearch"), items, other)
 
 
-def test_outcomes_of_air_bench_are_paired_under_their_own_names() -> None:
-    _, first = made_items("Retrieval", quality=0.8, seed=1)
-    _, second = made_items("Retrieval", quality=0.4, seed=1)
-    names = ["ndcg_at_10" if name == "ndcg_cut_10" else name for name in first.column_names]
-
-    expected = paired_test(record_of("MadeSearch"), first, second, resamples=300)
-
-    renamed = first.rename_columns(names), second.rename_columns(names)
-    assert paired_test(record_of("MadeSearch"), *renamed, resamples=300) == expected
-    with pytest.raises(NotPairedError, match="items do not give the metric ndcg_at_10"):
-        paired_test(record_of("MadeSearch"), first, renamed[1], resamples=300)
-
-
 def test_outcomes_that_are_not_numbers_are_not_paired() -> None:
     _, items = made_items("Retrieval", quality=0.8, seed=1)
     values = items["ndcg_cut_10"].to_numpy().copy()
