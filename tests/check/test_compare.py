@@ -284,7 +284,8 @@ def test_retrieval_for_the_board_of_air_bench_has_no_score_and_is_left_out(made:
 
     path = made()
     (record,) = [one for one in read_run(path).records if one["task_name"] == "MadeSearch"]
-    identity = {**record["identity"], "protocol": {**record["identity"]["protocol"], "splits": []}}
+    protocol = {**record["identity"]["protocol"], "splits": [], "searched_splits": ["test"]}
+    identity = {**record["identity"], "protocol": protocol}
     items = read_run(path).items("k0", "MadeSearch").slice(0, 0)
     unscored = RunDir(path).write_task(
         "k0", "MadeSearch", identity=identity, rows=[], items=items, mteb_result=None, details={}
