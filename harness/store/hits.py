@@ -158,9 +158,9 @@ def check_hits(table: pa.Table, where: str) -> None:
     refuse(ranks > MAX_HITS, f"more than {MAX_HITS} documents")
     refuse(~new & (scores > np.concatenate(([np.inf], scores[:-1]))), "a better score stands below a worse one")
     documents, known = _codes(table["doc_id"])
-    found = _first_twice(codes, documents, len(known))
-    if found is not None:
-        query, document = found
+    twice = _first_twice(codes, documents, len(known))
+    if twice is not None:
+        query, document = twice
         raise ResultSchemaError(
             f"{where}: query {names[query].as_py()!r} has document {known[document].as_py()!r} twice."
         )
