@@ -14,7 +14,7 @@ import pytest
 from harness.export.air_bench.check import Check, check_zip
 from harness.export.air_bench.ids import Ids
 from harness.export.air_bench.rules import RULES, Finding, Verdict, exit_code
-from harness.registry.air_bench import AirBenchSet
+from harness.registry.air_bench import MINI_VERSION, AirBenchSet
 from tests.export.air_bench.board import board
 from tests.export.air_bench.made import GEMINI, IDS, LAW, MODEL, QRELS, VERSION, contents, rewrite, submission
 
@@ -291,6 +291,16 @@ def test_the_version_chosen_at_the_upload_is_checked_against(tmp_path: Path) -> 
     found = check(submission(tmp_path), version="AIR-Bench_24.04")
 
     assert [finding.where for finding in faults(found)["wrong-version"]] == [GEMINI, LAW]
+
+
+def test_the_mini_version_is_none_of_the_board_and_can_be_checked_by_its_name(tmp_path: Path) -> None:
+    members = contents(submission(tmp_path))
+    fields = {**members[LAW], "benchmark_version": MINI_VERSION, "domain": "harbour"}
+    path = rewrite(tmp_path / f"{MODEL}_NoReranker.zip", {"qa/harbour/en_default_test.json": fields})
+
+    assert set(faults(check(path))) == {"unknown-version"}
+    named = check(path, version=MINI_VERSION)
+    assert faults(named) == {} and named.version == MINI_VERSION and exit_code(named.findings) == 3
 
 
 def test_names_in_a_zip_cannot_act_as_terminal_control(tmp_path: Path) -> None:
