@@ -15,7 +15,7 @@ SHARED ?= ../shared
 DEMO_DIR ?= results/runs/demo
 GATE_DIR ?= results/runs/gate
 DEMO_THREADS ?= 1
-DEMO_MODELS := embedded all-MiniLM-L6-v2 $(if $(wildcard harness/encoder/embedded_model/static_bag.safetensors),static-bag) tfidf bag-of-words
+DEMO_MODELS := embedded all-MiniLM-L6-v2 static-bag tfidf bag-of-words
 SHOTS_embedded := 0,3,5
 STAMP := $(VENV)/.installed
 

@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
 def replicates(task: str, base: tuple[Run, int], other: tuple[Run, int]) -> np.ndarray | None:
     """Return the resampled differences of a task, mean over its parts; None where items give none."""
-    (base_run, base_k), (other_run, other_k) = base, other
+    base_run, base_k = base
     parts = []
     for row in base_run.rows(task, base_k).to_dict("records"):
         columns = item_columns(row["metric"], row["task_type"])
@@ -117,7 +117,9 @@ def zero_shot(runs: dict[str, Run]) -> str:
     """Zero-shot scores of all models, and the embedded one's lead."""
     rows = []
     for task in runs["embedded"].tasks(0):
-        scores = [f"{100 * runs[model].score(task, 0):.2f}" if task in runs[model].tasks(0) else "-" for model in MODELS]
+        scores = [
+            f"{100 * runs[model].score(task, 0):.2f}" if task in runs[model].tasks(0) else "-" for model in MODELS
+        ]
         leads = [difference(task, [((runs[name], 0), (runs["embedded"], 0))]) for name in BASELINES]
         rows.append([task, *scores, *leads])
     return table(["task", *MODELS, *(f"embedded - {name}" for name in BASELINES)], rows)

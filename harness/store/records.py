@@ -68,7 +68,7 @@ class Protocol(_Open):
     dataset_revision: Annotated[str, StringConstraints(max_length=MAX_NAME)]
     main_metric: Name
     splits: list[Name]
-    """The scored ones; none of a set of AIR-Bench whose judgements are the board's."""
+    """Scored ones; none where documents were retrieved for AIR-Bench's board alone."""
     subsets: Annotated[list[Name], Field(min_length=1)]
     limit: Annotated[int, Field(ge=0)]
 
@@ -105,6 +105,7 @@ class TaskRecord(_Strict):
     identity: Identity
     result_key: Sha256
     rows: list[StrictRow]
+    """As many main rows as `splits` asks for; see check_content."""
     files: dict[str, Sha256]
     details: dict[str, Any]
 
