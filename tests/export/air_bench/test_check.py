@@ -234,8 +234,10 @@ def test_a_zip_with_one_flipped_byte_or_a_missing_end_is_refused(tmp_path: Path)
 
     path.write_bytes(whole[:200] + bytes([whole[200] ^ 0xFF]) + whole[201:])
     assert exit_code(check(path).findings) == 5
+    assert str(board(path, tmp_path / "flipped", VERSION, QRELS)).startswith("crashed")
     path.write_bytes(whole[:-100])
     assert set(faults(check(path))) == {"not-a-zip"}
+    assert board(path, tmp_path / "cut", VERSION, QRELS) == "crashed: BadZipFile"
     path.write_bytes(b"")
     assert set(faults(check(path))) == {"not-a-zip"}
 
@@ -248,6 +250,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     assert set(faults(check(path))) == {"encrypted"}
+    assert board(path, tmp_path / "unpacked", VERSION, QRELS) == "crashed: RuntimeError"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
