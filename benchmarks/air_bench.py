@@ -3,7 +3,7 @@
 python benchmarks/air_bench.py [--documents 200000 --dim 384 --queries 6319 --k 1000 --repeats 1]
 
 Made vectors of the size of AIR-Bench's largest query set. Every step runs in a fresh process, ours and theirs in turns, and
-reports CPU seconds, wall seconds and what its peak memory rises by. Theirs: faiss's flat index (as in AIR-Bench's example scripts,
+reports CPU seconds, wall seconds and the memory that it needs at its peak. Theirs: faiss's flat index (as in AIR-Bench's example scripts,
 but with all queries at once, its fast way; left out where faiss is not installed), then `Evaluator.save_search_results` and
 `load_search_results` of the installed air-benchmark. Ours: `harness.search.topk`, `harness.store.hits` with all its checks, and
 the exporter. Loading of ours ends in a checked Arrow table, which is what this program works on; into the same dict of dicts as theirs is
@@ -20,7 +20,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -202,9 +201,15 @@ PEERS = {"export JSON": "save", "load into dicts": "load"}
 """Steps that are compared with another step of theirs: their saving writes what our export writes, their loading makes dicts."""
 
 
-def peak_bytes() -> int:
-    """Return the most memory this process ever held."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def memory_bytes(name: str) -> int:
+    """Return a memory figure of this process: `VmRSS` (now) or `VmHWM` (peak since `reset_peak`)."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def reset_peak() -> None:
+    """Let the peak begin at what is held now (proc(5), clear_refs)."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def child(kind: str, side: str, folder: Path, options: argparse.Namespace, answer: Any) -> None:
@@ -214,10 +219,11 @@ def child(kind: str, side: str, folder: Path, options: argparse.Namespace, answe
     except ImportError as error:
         answer.send(f"{kind} of {side} left out: {error}")
         return
-    before, wall, cpu = peak_bytes(), time.perf_counter(), time.process_time()
+    reset_peak()
+    before, wall, cpu = memory_bytes("VmRSS"), time.perf_counter(), time.process_time()
     kept = step()
     cost = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - wall}
-    answer.send({**cost, "memory_bytes": peak_bytes() - before, "kept": kept is not None})
+    answer.send({**cost, "memory_bytes": memory_bytes("VmHWM") - before, "kept": kept is not None})
 
 
 def run_step(kind: str, side: str, folder: Path, options: argparse.Namespace) -> dict[str, Any] | None:
@@ -336,7 +342,7 @@ def markdown(report: dict[str, Any]) -> str:
         "",
         f"File: {sizes['theirs'] / 1e6:.0f} MB of JSON, {sizes['ours'] / 1e6:.0f} MB of parquet: {report['smaller']:.1f} times smaller.",
         "",
-        "Memory is what the step adds to the peak of its process. Saving and loading of ours include every check of a file of hits. "
+        "Memory is what the step needs at its peak above what its process held before. Saving and loading of ours include every check of a file of hits. "
         '"load" ends in the form that each program works on, ours in a checked Arrow table; "load into dicts" ends in their dict of '
         "dicts. The exported JSON was theirs byte for byte; its row compares with their saving.",
         "",

@@ -142,7 +142,7 @@ def _split_tables(source: _Source, version: str, task_type: str, split: str) -> 
         shown = "all languages" if whole and len(scope) > 1 else ", ".join(sorted(scope))
         title = f"{version} {TASK_TYPES[task_type]} ({shown}), {split}: {_METRICS[columns[0].main_metric]}"
         notes = [
-            f"{AVERAGE_TITLE}: the mean over all {plural(len(columns), 'set')}; '-' where one is missing, as on the board.",
+            f"{AVERAGE_TITLE}: the mean over the {plural(len(columns), 'set')} of this table; '-' where one is missing, as on the board.",
             "Scored here on the public dev queries; the board scores the test queries, so do not compare with its rows."
             if split == "dev"
             else "Scored by the board or its authors on the test queries; no run measures these.",

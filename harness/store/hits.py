@@ -108,7 +108,8 @@ def read_hits(path: Path) -> pa.Table:
     try:
         # The file's own handle: pyarrow must not take a path for a data set with partition folders.
         with path.open("rb") as handle:
-            table = pq.read_table(handle, read_dictionary=["query_id", "doc_id"])
+            # Not `read_table`: that gives chunks with a dictionary each, which take longer to merge than the file to read.
+            table = pq.ParquetFile(handle, read_dictionary=["query_id", "doc_id"]).read()
         table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -149,32 +150,36 @@ def check_hits(table: pa.Table, where: str) -> None:
 
     refuse(~np.isfinite(scores), "its score is not finite")
     new = np.concatenate(([True], codes[1:] != codes[:-1]))
-    begins = np.bincount(codes[new], minlength=len(names))
+    starts = np.flatnonzero(new)
+    begins = np.bincount(codes[starts], minlength=len(names))
     if (begins > 1).any():
         query = names[int((begins > 1).argmax())].as_py()
         raise ResultSchemaError(f"{where}: query {query!r}: its rows do not stand together.")
-    previous = np.concatenate(([0], ranks[:-1]))
-    refuse(np.where(new, ranks != 1, ranks != previous + 1), "ranks do not count from 1")
+    counts = np.diff(starts, append=len(codes))
+    places = np.arange(1, len(codes) + 1, dtype=np.int32) - np.repeat(starts.astype(np.int32), counts)
+    refuse(ranks != places, "ranks do not count from 1")
     refuse(ranks > MAX_HITS, f"more than {MAX_HITS} documents")
-    refuse(~new & (scores > np.concatenate(([np.inf], scores[:-1]))), "a better score stands below a worse one")
+    better = np.zeros(len(codes), dtype=bool)
+    np.greater(scores[1:], scores[:-1], out=better[1:])
+    refuse(better & ~new, "a better score stands below a worse one")
     documents, known = _codes(table["doc_id"])
-    found = _first_twice(codes, documents, len(known))
-    if found is not None:
-        query, document = found
+    twice = _first_twice(codes, documents, counts, len(known))
+    if twice is not None:
+        query, document = twice
         raise ResultSchemaError(
             f"{where}: query {names[query].as_py()!r} has document {known[document].as_py()!r} twice."
         )
 
 
-def _first_twice(codes: np.ndarray, documents: np.ndarray, known: int) -> tuple[int, int] | None:
+def _first_twice(codes: np.ndarray, documents: np.ndarray, counts: np.ndarray, known: int) -> tuple[int, int] | None:
     """Return a query and a document that stands with it twice, as numbers.
 
     Args:
         codes: `[N]` number of each row's query; the rows of a query stand together.
         documents: `[N]` number of each row's document, below `known`.
+        counts: `[Q]` number of rows of each query, in order.
         known: number of documents.
     """
-    counts = np.diff(np.flatnonzero(np.diff(codes, prepend=-1, append=-1)))
     if (counts == counts[0]).all():
         # Many short sorts are a tenth of the work of a long one.
         rows = np.sort(documents.reshape(len(counts), -1), axis=1)
@@ -196,7 +201,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    array = column.unify_dictionaries().combine_chunks()
+    array = column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # no chunk at all
         array = pa.array([], column.type)
     if pa.types.is_dictionary(array.type):
