@@ -24,6 +24,7 @@ from benchmarks.gate_rates import (
     Decision,
     FaultResult,
     Rate,
+    calibration_size,
     drops,
     equal_quality,
     noise_real,
@@ -31,7 +32,7 @@ from benchmarks.gate_rates import (
     noise_unmeasured,
     structural,
 )
-from benchmarks.gate_simulation import pair_up
+from benchmarks.gate_simulation import in_memory, pair_up
 from harness.check.baseline_file import read_baseline
 from harness.check.compare import CheckOptions, check_results
 from harness.check.outcome import Verdict
@@ -44,7 +45,7 @@ OUT = Path(__file__).parent / "results"
 
 
 def decide(
-    run: Any, baseline: Any, tolerances: Tolerances, allowed: tuple[str, ...] = (), *, resamples: int = 2000
+    run: Any, baseline: Any, tolerances: Tolerances, allowed: tuple[str, ...] = (), *, resamples: int = 1000
 ) -> Decision:
     """Return the gate's decision, by the function that `check` calls."""
     options = CheckOptions(allowed=frozenset(allowed), resamples=resamples)
@@ -77,7 +78,9 @@ def measure(
         model = group[0].manifest["model"]
         what = f"{model['model_name'].rpartition('/')[2]}, {model['dtype']}"
         rates.append(noise_simulated(decide, group, rng, runs, Rate(f"clean, simulated from sigma ({what})", "<= 1 %")))
-        real = Rate(f"clean, {len(group)} real re-runs, bounds from 8 of them ({what})", "<= 1 %")
+        real = Rate(
+            f"clean, {len(group)} real re-runs, bounds from {calibration_size(group)} of them ({what})", "<= 1 %"
+        )
         rates.append(noise_real(decide, group, rng, runs, real))
         start = Rate(f"clean, {len(group)} real re-runs, start values ({what})", "not promised")
         rates.append(noise_unmeasured(decide, group, start))
@@ -91,7 +94,8 @@ def measure(
     faults = []
     if baseline is not None:
         stored = read_baseline(baseline)
-        places = range(len(stored.records))
+        types = [record["rows"][0]["task_type"] for record in stored.records]
+        places = [types.index(one) for one in dict.fromkeys(types)]
         faults = list(structural(lambda folder: check_code(folder, baseline), stored, places))
     return rates, faults
 
@@ -139,7 +143,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     started = time.perf_counter()
-    groups = [[read_run(path) for path in sorted(folder.glob("repeat-*"))] for folder in options.repeats]
+    groups = [[in_memory(read_run(path)) for path in sorted(folder.glob("repeat-*"))] for folder in options.repeats]
     subjects = [(read_run(first), read_run(second)) for first, second in options.pair]
     rates, faults = measure(groups, subjects, options.baseline, runs=options.runs)
     names = [f"--repeats {folder.name}" for folder in options.repeats]

@@ -110,16 +110,22 @@ def noise_real(decide: Decide, repeats: Sequence[Any], rng: np.random.Generator,
 
     Args:
         decide: the gate.
-        repeats: more than CALIBRATION + 1 real repeats of one model and dtype.
+        repeats: at least two more real repeats of one model and dtype than `measure_noise` needs.
         rng: source of the draws.
         runs: how many splits to draw.
         rate: where the counts are added.
     """
+    size = calibration_size(repeats)
     for _ in range(runs):
         order = [repeats[place] for place in rng.permutation(len(repeats))]
-        tolerances = Tolerances(measure_noise(order[:CALIBRATION]).measured)
-        _count(decide, rate, order[CALIBRATION], order[CALIBRATION + 1], tolerances)
+        tolerances = Tolerances(measure_noise(order[:size]).measured)
+        _count(decide, rate, order[size], order[size + 1], tolerances)
     return rate
+
+
+def calibration_size(repeats: Sequence[Any]) -> int:
+    """Return from how many of some repeats bounds are measured: CALIBRATION, or all but two."""
+    return min(CALIBRATION, len(repeats) - 2)
 
 
 def noise_unmeasured(decide: Decide, repeats: Sequence[Any], rate: Rate) -> Rate:
@@ -172,12 +178,19 @@ def equal_quality(
 
 
 def drops(
-    decide: Decide, manifest: Any, pairs: Sequence[TaskPair], rng: np.random.Generator, runs: int, rate: Rate
+    decide: Decide,
+    manifest: Any,
+    pairs: Sequence[TaskPair],
+    rng: np.random.Generator,
+    runs: int,
+    rate: Rate,
+    *,
+    precise: bool = True,
 ) -> Rate:
     """Check changed subjects of which one task has dropped by max(5 paired standard errors, twice the effect floor)."""
     ready = []
     for pair in pairs:
-        drop = drop_of(pair, rng, errors=5, least=2 * EFFECT_FLOOR)
+        drop = drop_of(pair, rng, errors=5, least=2 * EFFECT_FLOOR, draws=12 if precise else 4)
         where = "/".join(pair.key)
         if drop is None:
             rate.notes.append(f"{where}: five standard errors are more than the whole score; not in the test")

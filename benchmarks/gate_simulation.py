@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from sklearn.metrics import average_precision_score, v_measure_score
+from sklearn.metrics import average_precision_score
 
 from harness.report.item_pairs import item_columns
+from harness.report.resample import v_measure
 from harness.store.run_dir import canonical_sha256
 
 Arrays = dict[str, NDArray[Any]]
@@ -35,11 +36,11 @@ class MemoryResults:
         self.path = Path("simulated")
         self.manifest = dict(manifest)
         self.records = tuple(records)
-        self._items = dict(items)
+        self.items_by_key = items
 
     def items(self, configuration: str, task: str) -> pa.Table:
         """Return the per-item outcomes of a task."""
-        return self._items[configuration, task]
+        return self.items_by_key[configuration, task]
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,18 @@ def _arrays(table: pa.Table, columns: Iterable[str]) -> Arrays:
     places = [np.flatnonzero(experiment == one) for one in np.unique(experiment)]
     shortest = min(len(one) for one in places)
     values = {name: table[name].to_numpy(zero_copy_only=False) for name in columns}
+    if "cluster" in values:
+        # Labels as numbers: thousands of simulated clusterings are scored.
+        values["gold"] = np.unique(values["gold"], return_inverse=True)[1]
     if "correct" in values:
         values["correct"] = values["correct"].astype(bool)
     return {name: np.stack([column[place[:shortest]] for place in places]) for name, column in values.items()}
 
 
 def score(metric: str, task_type: str, arrays: Arrays) -> float:
-    """Return the score of outcomes, by scikit-learn's and scipy's definitions."""
+    """Return the score of outcomes as mteb defines it."""
     if metric == "v_measure":
-        return float(
-            np.mean([v_measure_score(*sides) for sides in zip(arrays["gold"], arrays["cluster"], strict=True)])
-        )
+        return float(np.mean([v_measure(*sides) for sides in zip(arrays["gold"], arrays["cluster"], strict=True)]))
     if metric == "cosine_spearman":
         found = [_spearman(*sides) for sides in zip(arrays["gold"], arrays["cosine_scores"], strict=True)]
         return float(np.mean([one for one in found if np.isfinite(one)]))
@@ -179,19 +181,38 @@ def worsen(pair: TaskPair, arrays: Arrays, strength: float, rng: np.random.Gener
     return worse
 
 
-def standard_error(pair: TaskPair, first: Arrays, second: Arrays, rng: np.random.Generator, draws: int = 100) -> float:
-    """Return the standard error of the paired difference of two sides, by a bootstrap of items (or of experiments)."""
-    experiments, items = next(iter(first.values())).shape
-    differences = []
+def standard_error(pair: TaskPair, first: Arrays, second: Arrays, rng: np.random.Generator, draws: int = 60) -> float:
+    """Return the standard error of the paired difference of two sides.
+
+    Of means over items or experiments by its formula, of Spearman's correlation and average precision by a bootstrap.
+    """
+    sides = [_units(pair, side) for side in (first, second)]
+    if sides[0] is not None and sides[1] is not None:
+        differences = sides[1] - sides[0]
+        return float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    items = next(iter(first.values())).shape[1]
+    resampled = []
     for _ in range(draws):
-        if pair.by_experiment:
-            drawn: Any = rng.integers(experiments, size=experiments)
-            sides = [{name: one[drawn] for name, one in side.items()} for side in (first, second)]
-        else:
-            drawn = rng.integers(items, size=items)
-            sides = [{name: one[:, drawn] for name, one in side.items()} for side in (first, second)]
-        differences.append(score(pair.metric, pair.task_type, sides[1]) - score(pair.metric, pair.task_type, sides[0]))
-    return float(np.std(differences))
+        drawn = rng.integers(items, size=items)
+        scores = [
+            score(pair.metric, pair.task_type, {name: one[:, drawn] for name, one in side.items()})
+            for side in (first, second)
+        ]
+        resampled.append(scores[1] - scores[0])
+    return float(np.std(resampled))
+
+
+def _units(pair: TaskPair, arrays: Arrays) -> NDArray[np.float64] | None:
+    """Return the values of which the score is the mean; None where it is no mean."""
+    if pair.metric == "v_measure":
+        return np.array([v_measure(*sides) for sides in zip(arrays["gold"], arrays["cluster"], strict=True)])
+    if pair.task_type == "Summarization":
+        found = [_spearman(*sides) for sides in zip(arrays["gold"], arrays["cosine_scores"], strict=True)]
+        return np.nan_to_num(np.array(found))
+    if "gold" in arrays:
+        return None
+    (values,) = arrays.values()
+    return values.mean(axis=0)
 
 
 @dataclass(frozen=True)
@@ -224,14 +245,14 @@ def drop_of(pair: TaskPair, rng: np.random.Generator, *, errors: float, least: f
             first, second = equal_subjects(pair, rng)
             worse = worsen(pair, second, strength, rng)
             drops.append(score(pair.metric, pair.task_type, second) - score(pair.metric, pair.task_type, worse))
-            if number < 4:
-                errors_found.append(standard_error(pair, first, worse, rng, 60))
+            if number < 3:
+                errors_found.append(standard_error(pair, first, worse, rng))
         return Drop(strength, float(np.mean(drops)), float(np.mean(errors_found)))
 
     found = measured(high)
     if found.drop < max(errors * found.error, least):
         return None
-    for _ in range(12):
+    for _ in range(9):
         middle = (low + high) / 2
         there = measured(middle)
         if there.drop < max(errors * there.error, least):
@@ -291,21 +312,20 @@ def table_of(pair: TaskPair, arrays: Arrays, row: Mapping[str, Any]) -> pa.Table
     )
 
 
-def shifted(results: Any, shift: Callable[[Key], float]) -> MemoryResults:
-    """Return a result set with its scores moved, items as they were: noise of the unchanged subject."""
+def in_memory(results: Any) -> MemoryResults:
+    """Return results with their main rows and items in memory, to be used thousands of times."""
+    records = [{**one, "rows": [row for row in one["rows"] if row["is_main"]]} for one in results.records]
+    keys = [(one["configuration"], one["task_name"]) for one in records]
+    return MemoryResults(results.manifest, records, {key: results.items(*key) for key in keys})
+
+
+def shifted(results: MemoryResults, shift: Callable[[Key], float]) -> MemoryResults:
+    """Return results with their scores moved, items as they were: noise of the unchanged subject."""
     records = []
     for record in results.records:
-        moved = copy.deepcopy(record)
         by = shift((record["configuration"], record["task_name"]))
-        for row in moved["rows"]:
-            if row["is_main"]:
-                row["score"] += by
-        records.append(moved)
-    items = {
-        (one["configuration"], one["task_name"]): results.items(one["configuration"], one["task_name"])
-        for one in records
-    }
-    return MemoryResults(results.manifest, records, items)
+        records.append({**record, "rows": [{**row, "score": row["score"] + by} for row in record["rows"]]})
+    return MemoryResults(results.manifest, records, results.items_by_key)
 
 
 def _rekey(record: dict[str, Any]) -> None:

@@ -197,7 +197,7 @@ def _compare(
         )
     except NotPairedError as error:
         return one.with_verdict(Verdict.NOT_COMPARABLE, reason=f"no paired test: {error}")
-    if abs(test.difference - (new - old)) > 2 * SAME_SCORE:
+    if not abs(test.difference - (new - old)) <= 2 * SAME_SCORE:  # NaN is no agreement either
         reason = f"no paired test: items give {100 * test.difference:+.3f} points, scores {100 * (new - old):+.3f}"
         return one.with_verdict(Verdict.NOT_COMPARABLE, reason=reason)
     return replace(one, low=test.low, high=test.high, p=test.p, standard_error=test.standard_error, method=test.method)
@@ -240,7 +240,7 @@ def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
             )
             mean = replace(mean, bound=Bound(value, all(bound.measured for bound in bounds), source))
         else:
-            error = math.sqrt(math.fsum((one.standard_error or 0.0) ** 2 for one in tasks)) / count
+            error = math.sqrt(math.fsum(_error(one) ** 2 for one in tasks)) / count
             mean = replace(
                 mean,
                 standard_error=error,
@@ -251,6 +251,14 @@ def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
             )
         means.append(mean)
     return means
+
+
+def _error(one: Comparison) -> float:
+    """Return the standard error of a task's difference; that of an unchanged subject is rounding alone."""
+    if one.bound is None:
+        return one.standard_error or 0.0
+    # Bounds are three to five standard deviations of a difference.
+    return one.bound.value / 3
 
 
 def _judged(comparisons: Sequence[Comparison], options: CheckOptions) -> list[Comparison]:

@@ -29,8 +29,19 @@ if TYPE_CHECKING:
 SAME_SCORE = 1e-4
 """How far a score made from items may be from the stored one, which mteb rounds to five decimals."""
 
-_BY_QUERY = {"ndcg": "ndcg_cut_", "map": "map_cut_", "recall": "recall_", "precision": "P_", "success": "success_"}
+_BY_QUERY = {
+    "ndcg": "ndcg_cut_",
+    "map": "map_cut_",
+    "recall": "recall_",
+    "precision": "P_",
+    "hit_rate": "success_",
+    "mrr": "mrr_",
+}
+"""mteb's name of a metric -> what pytrec_eval's begins with."""
 _MEASURES = ("similarity", "cosine", "dot", "manhattan", "euclidean")
+
+
+_QUERIES = "queries"
 
 
 class NotPairedError(Exception):
@@ -41,6 +52,7 @@ class _Method(NamedTuple):
     resampled: str
     """What is drawn with replacement: `pairs`, `queries`, `texts and experiments`, ..."""
     columns: tuple[str, ...]
+    """All are needed; of `queries` one is enough."""
     compute: Callable[[Arrays, Arrays, np.random.Generator, int], Resampled]
 
 
@@ -63,6 +75,8 @@ def pair_items(base: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
         base, other = base.sort_by(order), other.sort_by(order)
         if not _same(base, other, KEYS):
             raise NotPairedError("the two runs have different items")
+    if ("gold" in base.column_names) != ("gold" in other.column_names):
+        raise NotPairedError("one of the two runs has no gold labels")
     if "gold" in base.column_names and not _same(base, other, ("gold",)):
         raise NotPairedError("the two runs have different gold labels")
     return base, other
@@ -97,13 +111,15 @@ def compare_cell(
     import pyarrow.compute as pc
 
     method = _method(metric, task_type)
-    if method is None or any(name not in table.column_names for name in method.columns for table in (base, other)):
+    columns = () if method is None else method.columns
+    there = [name for name in columns if all(name in table.column_names for table in (base, other))]
+    if method is None or not there or (len(there) < len(columns) and method.resampled != _QUERIES):
         raise NotPairedError(f"items do not give the metric {metric}")
     mask = pc.and_(pc.equal(base["split"], split), pc.equal(base["hf_subset"], subset))
     sides = []
     for table in (base, other):
         cell = table.filter(mask)
-        arrays = {name: cell[name].to_numpy() for name in ("experiment", *method.columns)}
+        arrays = {name: cell[name].to_numpy() for name in ("experiment", *there)}
         arrays["item"] = cell["item"].combine_chunks().dictionary_encode().indices.to_numpy()
         sides.append(arrays)
     if not len(sides[0]["item"]):
@@ -116,10 +132,13 @@ def _same(base: pa.Table, other: pa.Table, names: tuple[str, ...]) -> bool:
 
 
 def _method(metric: str, task_type: str) -> _Method | None:
-    by_query = re.fullmatch(r"([a-z]+)_at_(\d+)", metric)
+    by_query = re.fullmatch(r"([a-z_]+)_at_(\d+)", metric)
     if by_query and by_query[1] in _BY_QUERY:
-        column = f"{_BY_QUERY[by_query[1]]}{by_query[2]}"
-        return _Method("queries", (column,), lambda *sides: _mean(column, *sides))
+        # Items of mteb's tasks have pytrec_eval's names, those of AIR-Bench the metric's own.
+        names = (f"{_BY_QUERY[by_query[1]]}{by_query[2]}", metric)
+        return _Method(
+            _QUERIES, names, lambda base, *rest: _mean(next(one for one in names if one in base), base, *rest)
+        )
     if metric == "accuracy":
         return _Method("texts and experiments", ("correct",), lambda *sides: _mean("correct", *sides))
     if metric == "v_measure":

@@ -198,6 +198,41 @@ def test_items_that_do_not_give_the_score_are_not_comparable(made: Made) -> None
     assert "items give" in outcome.tasks[0].reason
 
 
+def test_similarities_that_are_not_numbers_are_never_within_the_noise(made: Made) -> None:
+    import pyarrow as pa
+
+    class Damaged:
+        def __init__(self, run: Any) -> None:
+            self.path, self.manifest, self.records, self._run = run.path, run.manifest, run.records, run
+
+        def items(self, configuration: str, task: str) -> pa.Table:
+            items = self._run.items(configuration, task)
+            place = items.schema.get_field_index("cosine_scores")
+            return items.set_column(place, "cosine_scores", pa.array([float("nan")] * items.num_rows))
+
+    run = Damaged(read_run(made(tasks=("MadeSTS",), subject={"weights_sha": "c" * 64})))
+
+    outcome = check_results(
+        run, read_run(made(tasks=("MadeSTS",))), None, CheckOptions(**FAST, allowed=frozenset({"weights"}))
+    )
+
+    assert verdicts(outcome) == {"MadeSTS": "NOT-COMPARABLE"}
+
+
+def test_rounding_of_unchanged_tasks_widens_the_mean_s_interval(made: Made) -> None:
+    base = read_run(made())
+    other = read_run(made(shift=0.0001))
+    for record in other.records[:1]:
+        record["identity"]["subject"]["weights_sha"] = "c" * 64
+
+    outcome = check_results(other, base, None, CheckOptions(**FAST, allowed=frozenset({"weights"})))
+
+    (mean,) = [one for one in outcome.comparisons if one.is_mean]
+    assert mean.bound is None
+    assert mean.standard_error is not None and mean.standard_error > 0.0001
+    assert mean.verdict == Verdict.WITHIN_NOISE
+
+
 # ---- completeness
 
 
@@ -225,6 +260,27 @@ def test_nothing_in_common_is_never_a_pass(made: Made) -> None:
     outcome = judged(made(tasks=("MadeSTS",)), made(tasks=("MadeSearch",)))
 
     assert outcome.exit_code == 3
+
+
+def test_retrieval_for_the_board_of_air_bench_has_no_score_and_is_left_out(made: Made) -> None:
+    from harness.store.run_dir import RunDir
+
+    path = made()
+    (record,) = [one for one in read_run(path).records if one["task_name"] == "MadeSearch"]
+    identity = {**record["identity"], "protocol": {**record["identity"]["protocol"], "splits": []}}
+    items = read_run(path).items("k0", "MadeSearch").slice(0, 0)
+    unscored = RunDir(path).write_task(
+        "k0", "MadeSearch", identity=identity, rows=[], items=items, mteb_result=None, details={}
+    )
+    manifest = json.loads((path / "manifest.json").read_text())
+    for task in manifest["tasks"]:
+        if task["task_name"] == "MadeSearch":
+            task["result_key"] = unscored["result_key"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+    assert set(verdicts(judged(path, path)).values()) == {"PASS"}
+    assert len(verdicts(judged(path, path))) == 3
+    assert judged(path, made()).count(Verdict.MISSING) == 1
 
 
 def test_a_partial_run_is_never_compared_with_a_full_one(made: Made) -> None:
@@ -356,6 +412,15 @@ def test_wrong_usage_is_one_line_and_exit_2(made: Made, capsys: Any, arguments: 
 
 def test_the_headline_counts_verdicts(made: Made) -> None:
     assert headline(judged(made(), made())) == "check passed: 4 PASS"
+
+
+def test_the_headline_says_that_the_mean_alone_fails(made: Made) -> None:
+    outcome = judged(made(shift=-0.00029), made())
+
+    assert set(verdicts(outcome).values()) == {"WITHIN-NOISE"}
+    assert outcome.exit_code in (0, 1)
+    expected = "check passed: 4 WITHIN-NOISE" if outcome.exit_code == 0 else "check FAILED: 4 WITHIN-NOISE; mean REGRESSED"
+    assert headline(outcome) == expected
 
 
 def test_neither_torch_nor_mteb_is_imported(made: Made) -> None:

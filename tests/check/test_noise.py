@@ -55,13 +55,18 @@ def test_the_bound_is_a_multiple_of_the_spread(tmp_path: Path) -> None:
     assert [one.task for one in noise.measured] == ["MadeSTS", "MadeTopics"]
     for one in noise.measured:
         assert one.sigma == pytest.approx(100 * np.std(SHIFTS, ddof=1), rel=5e-3)
-        assert one.bound == pytest.approx(bound_factor(6) * one.sigma, rel=1e-2)
+        least = 100 * 2 / 180 if one.task == "MadeTopics" else 0
+        assert one.bound == pytest.approx(max(bound_factor(6) * one.sigma, least), rel=1e-2)
         assert (one.repeats, one.model, one.dtype, one.hardware) == (6, "org/made", "float32", "cpu: a processor")
 
 
 def test_equal_scores_give_the_smallest_bound_and_a_warning(tmp_path: Path) -> None:
     noise = measure_noise(repeats(tmp_path, (0.0,) * 5))
-    assert {one.bound for one in noise.measured} == {100 * SMALLEST_BOUND}
+    by_task = {one.task: one.bound for one in noise.measured}
+    assert by_task["MadeSTS"] == 100 * SMALLEST_BOUND
+    # Two of the 60 texts in three experiments, although no repeat has shown one turn over.
+    assert by_task["MadeTopics"] == pytest.approx(100 * 2 / 180, rel=1e-2)
+    assert {one.sigma for one in noise.measured} == {0}
     assert len(noise.warnings) == 1
     assert "equal scores" in noise.warnings[0]
 
