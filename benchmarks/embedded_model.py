@@ -34,10 +34,11 @@ MODELS = ("bag-of-words", "tfidf", "static-bag", "embedded", "all-MiniLM-L6-v2")
 
 
 class Run:
-    """One run directory."""
+    """One run directory, and the one called `<name>-offline` beside it if there is one."""
 
     def __init__(self, folder: Path) -> None:
-        self.frame: pd.DataFrame = load_scores([folder])
+        beside = folder.with_name(f"{folder.name}-offline")
+        self.frame: pd.DataFrame = load_scores([folder, *([beside] if beside.is_dir() else [])])
         self.main = self.frame[self.frame["is_main"]]
         self.items = item_source(self.frame)
 
@@ -69,7 +70,7 @@ class Found(NamedTuple):
 
 def replicates(task: str, base: tuple[Run, int], other: tuple[Run, int]) -> np.ndarray | None:
     """Return the resampled differences of a task, mean over its parts; None where items give none."""
-    (base_run, base_k), (other_run, other_k) = base, other
+    base_run, base_k = base
     parts = []
     for row in base_run.rows(task, base_k).to_dict("records"):
         columns = item_columns(row["metric"], row["task_type"])
@@ -117,7 +118,9 @@ def zero_shot(runs: dict[str, Run]) -> str:
     """Zero-shot scores of all models, and the embedded one's lead."""
     rows = []
     for task in runs["embedded"].tasks(0):
-        scores = [f"{100 * runs[model].score(task, 0):.2f}" if task in runs[model].tasks(0) else "-" for model in MODELS]
+        scores = [
+            f"{100 * runs[model].score(task, 0):.2f}" if task in runs[model].tasks(0) else "-" for model in MODELS
+        ]
         leads = [difference(task, [((runs[name], 0), (runs["embedded"], 0))]) for name in BASELINES]
         rows.append([task, *scores, *leads])
     return table(["task", *MODELS, *(f"embedded - {name}" for name in BASELINES)], rows)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -48,11 +49,12 @@ METRICS = 20
 """Metrics of a task beside the main one."""
 
 
-def items(task: RegisteredTask, rng: np.random.Generator) -> tuple[pa.Table, float]:
+def items(task: RegisteredTask, rng: np.random.Generator, scale: float) -> tuple[pa.Table, float]:
     """Return the items of one evaluation and the main score that they give."""
     from harness.report.resample import spearman, v_measure
 
     experiments, count = SIZES[task.task_type]
+    count = max(16, int(count * scale))
     experiment, item = np.repeat(np.arange(experiments), count), np.tile(np.arange(count), experiments)
     size = experiments * count
     gold_rng = np.random.default_rng(len(task.name))  # the same for every model
@@ -88,8 +90,8 @@ def items(task: RegisteredTask, rng: np.random.Generator) -> tuple[pa.Table, flo
         places = [experiment == one for one in range(experiments)]
         score = float(np.mean([spearman(gold[place], cosine[place]) for place in places]))
     keys = {
-        "split": pa.array(["test"] * size).dictionary_encode().cast(pa.string()),
-        "hf_subset": pa.array(["default"] * size),
+        "split": pa.array([task.splits[0]] * size),
+        "hf_subset": pa.array([task.subsets[0]] * size),
         "experiment": pa.array(experiment),
         "item": pa.array(item.astype(str)),
     }
@@ -101,15 +103,15 @@ def units(registry: Registry) -> list[RegisteredTask]:
     return [registry.get(name) for task in registry.benchmark(BENCHMARK) for name in (task.parts or (task.name,))]
 
 
-def write_run(folder: Path, model: int, registry: Registry, *, with_items: bool) -> None:
-    """Write a run of one model with 0 and with 3 examples."""
+def write_run(folder: Path, model: int, registry: Registry, *, scale: float | None) -> None:
+    """Write a run of one model with 0 and with 3 examples; without a scale it has no items."""
     rows = []
     for shots in (0, 3):
         for number, task in enumerate(units(registry)):
             rng = np.random.default_rng([model, shots, number])
             score = float(rng.random())
-            if with_items:
-                table, score = items(task, rng)
+            if scale is not None:
+                table, score = items(task, rng, scale)
                 path = folder / "items" / f"k{shots}" / f"{task.name}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 pq.write_table(table, path, compression="zstd")
@@ -156,22 +158,27 @@ def write_run(folder: Path, model: int, registry: Registry, *, with_items: bool)
     (folder / "manifest.json").write_text(f'{{"run_id": "run{model}", "status": "complete"}}', encoding="utf-8")
 
 
-def report(runs: list[Path], out: Path, cache: Path, *more: str) -> tuple[float, list[str]]:
-    """Run `report` in a fresh process; return its seconds and which heavy packages it imported."""
+def report(runs: list[Path], out: Path, cache: Path, *more: str) -> tuple[float, float, list[str]]:
+    """Run `report` in a fresh process; return its seconds, those of the processor, and the heavy packages it imported."""
     code = (
         "import sys; from harness.cli.main import main; code = main(sys.argv[1:]); "
         "print('IMPORTED', *[name for name in ('torch', 'mteb', 'transformers', 'datasets') if name in sys.modules]); "
         "raise SystemExit(code)"
     )
     command = [sys.executable, "-c", code, "report", *map(str, runs), "--output-dir", str(out), *more]
-    started = time.perf_counter()
+    started, before = time.perf_counter(), _processor_seconds()
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "HARNESS_CACHE": str(cache)}, cwd=ROOT, check=False
     )
     seconds = time.perf_counter() - started
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
-    return seconds, done.stdout.rsplit("IMPORTED", 1)[1].split()
+    return seconds, _processor_seconds() - before, done.stdout.rsplit("IMPORTED", 1)[1].split()
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def main() -> None:
@@ -179,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=50)
     parser.add_argument("--page-models", type=int, default=200)
+    parser.add_argument("--scale", type=float, default=1.0, help="part of the items; a report from the memo reads none")
     parser.add_argument("--keep", type=Path, help="folder for the runs; kept and used again")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
@@ -188,7 +196,7 @@ def main() -> None:
         runs = [folder / f"run-{model:03d}" for model in range(arguments.models)]
         for model, run in enumerate(runs):
             if not (run / "manifest.json").is_file():
-                write_run(run, model, registry, with_items=True)
+                write_run(run, model, registry, scale=arguments.scale)
         size = sum(path.stat().st_size for run in runs for path in run.rglob("*.parquet"))
         cache, out = Path(temporary) / "cache", Path(temporary) / "out"
         all_formats = ("--format", "md,parquet,csv,latex,html")
@@ -198,25 +206,26 @@ def main() -> None:
             "with intervals, again": all_formats,
         }
         print(
-            f"{arguments.models} models x {len(registry.benchmark(BENCHMARK))} tasks x 2 rows, {size / 1e6:,.0f} MB of parquet\n"
+            f"{arguments.models} models x {len(registry.benchmark(BENCHMARK))} tasks x 2 rows, items x {arguments.scale:g}, {size / 1e6:,.0f} MB of parquet\n"
         )
-        print("| report | seconds (best of runs) | page, kB | torch, mteb imported |")
-        print("|--|--:|--:|--|")
+        print("| report | seconds (best of runs) | of the processor | page, kB | torch, mteb imported |")
+        print("|--|--:|--:|--:|--|")
         for name, more in cases.items():
             repeats = 1 if "first" in name else arguments.repeats
             found = [report(runs, out, cache, *more) for _ in range(repeats)]
             page = (out / "leaderboard.html").stat().st_size
             print(
-                f"| {name} | {min(one[0] for one in found):.2f} | {page / 1e3:,.0f} | {', '.join(found[0][1]) or 'no'} |",
+                f"| {name} | {min(one[0] for one in found):.2f} | {min(one[1] for one in found):.2f} | {page / 1e3:,.0f} "
+                f"| {', '.join(found[0][2]) or 'no'} |",
                 flush=True,
             )
         many = []
         for model in range(arguments.page_models):
             many.append(Path(temporary) / "many" / f"run-{model:03d}")
-            write_run(many[-1], model, registry, with_items=False)
-        seconds, _ = report(many, out, cache, "--format", "html", "--no-intervals")
+            write_run(many[-1], model, registry, scale=None)
+        seconds, processor, _ = report(many, out, cache, "--format", "html", "--no-intervals")
         page = (out / "leaderboard.html").stat().st_size
-        print(f"| {arguments.page_models} models, page only | {seconds:.2f} | {page / 1e3:,.0f} | |")
+        print(f"| {arguments.page_models} models, page only | {seconds:.2f} | {processor:.2f} | {page / 1e3:,.0f} | |")
 
 
 if __name__ == "__main__":

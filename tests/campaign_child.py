@@ -19,6 +19,7 @@ import harness.encoder.vectors
 import harness.report.files
 import harness.runners.campaign  # noqa: F401
 from harness.cli.main import main
+from harness.store import provenance
 
 
 def start(arguments: list[str], *, cache: Path, folder: Path) -> Any:
@@ -34,6 +35,8 @@ def _command(arguments: list[str], cache: str, folder: str) -> None:
     os.chdir(folder)
     os.environ["HARNESS_CACHE"] = cache
     torch.set_num_threads(1)
+    # The checkout may be edited or committed to while the processes of one test follow each other.
+    provenance.git_state = lambda: {}
     sys.stderr = open(Path(folder) / "stderr.txt", "a")  # noqa: SIM115 -- open until the process ends
     sys.stdout = sys.stderr
     sys.exit(main(arguments))

@@ -38,7 +38,7 @@ from harness.plan.tokenizers import (  # noqa: E402
     mistral_model_file,
 )
 from harness.prompts.profile import find_profile, load_profiles  # noqa: E402
-from harness.registry.air_bench import air_bench_sets, air_bench_versions  # noqa: E402
+from harness.registry.air_bench import air_bench_sets, air_bench_versions, is_air_bench  # noqa: E402
 from harness.registry.registry import RegisteredTask, Registry  # noqa: E402
 from harness.runners.tasks import resolve_units  # noqa: E402
 
@@ -254,7 +254,7 @@ def main() -> None:
     tasks: dict[str, dict[str, Any]] = {}
     seen: dict[str, Seen] = {}
     for entry in sorted(registry, key=lambda one: one.name):
-        if entry.name.startswith("air-bench/") or entry.parts:
+        if is_air_bench(entry.name) or entry.parts:
             continue
         derived: list[dict[str, Any]] = []
         if entry.data is None:

@@ -45,6 +45,12 @@ class AirData:
         for start in range(0, len(column), size):
             yield column.slice(start, size).to_pylist()
 
+    def all_texts(self) -> Iterator[str]:
+        """Yield the texts of the corpus and of all queries, for a baseline that is fitted on them."""
+        for table in (self.corpus, *self.queries.values()):
+            for chunk in table["text"].chunks:
+                yield from chunk.to_pylist()
+
     def limited(self, limit: int, documents_per_query: int = 20) -> AirData:
         """Return the first queries of each split, their judged documents and a few others: for testing only."""
         import numpy as np

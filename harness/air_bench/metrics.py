@@ -6,6 +6,7 @@ mean (MRR alone divides by all); and it rounds to 5 decimals. Here a query witho
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ K_VALUES = (1, 3, 5, 10, 50, 100, 1000)
 _MEASURES = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P"}
 METRICS = tuple(f"{name}_at_{k}" for name in (*_MEASURES, "mrr") for k in K_VALUES)
 """The names that air-benchmark gives them."""
+
+ITEM_COLUMNS = {
+    f"{name}_at_{k}": f"{column}_{k}" for name, column in {**_MEASURES, "mrr": "mrr"}.items() for k in K_VALUES
+}
+"""Metric -> its column among the per-query outcomes, where retrieval tasks have pytrec_eval's names (docs/results.md)."""
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
@@ -79,7 +85,7 @@ def air_metrics(qrels: Qrels, run: Run) -> AirScores:
             **_reciprocal_ranks([document for document, _ in ranked[: max(K_VALUES)]], relevance),
         }
         top = [score for _, score in ranked[:11]]
-        tied += any(left == right for left, right in zip(top, top[1:], strict=False))
+        tied += any(left == right for left, right in itertools.pairwise(top))
     mean = {metric: sum(one[metric] for one in per_query.values()) / len(per_query) for metric in METRICS}
     return AirScores(
         per_query=per_query,

@@ -116,10 +116,13 @@ def _mapped(path: Path, columns: Columns) -> pa.Table:
                 return pa.ipc.open_file(pa.memory_map(str(arrow))).read_all()
             except (OSError, pa.ArrowException):
                 arrow.unlink()
-        with atomic.replacing(arrow) as temporary, pa.OSFile(str(temporary), "wb") as sink:
-            with pa.ipc.new_file(sink, _schema(columns)) as writer:
-                for batch in _batches(path, columns):
-                    writer.write_batch(batch)
+        with (
+            atomic.replacing(arrow) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, _schema(columns)) as writer,
+        ):
+            for batch in _batches(path, columns):
+                writer.write_batch(batch)
     raise ResultSchemaError(f"{arrow}: cannot be read back. Is the disk of the cache folder in order?")
 
 

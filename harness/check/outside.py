@@ -1,19 +1,22 @@
 """Scores that carry no identity of ours (published tables, an mteb results folder): what can be compared is compared.
 
-Benchmark, metric, split and subset must be the same and are checked; the rest of the identity is unknown on the other side and
-listed as assumed.
+Benchmark, metric, split, subset and, where it is stated, the data revision must be the same and are checked; the rest of the
+identity is unknown on the other side and listed as assumed.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.check.identity import shown
 from harness.check.outcome import Comparison, Outcome, Verdict, means_last
 from harness.check.sources import Source
 from harness.check.tolerance import Bound
 from harness.errors import ConfigError, IncomparableRunsError
+from harness.registry.air_bench import is_air_bench
 from harness.report.reference import load_references
 from harness.report.text import plural, shorten
 
@@ -33,6 +36,9 @@ ASSUMED = (
 _ZERO_SHOT = "k0"
 _ALL_EXAMPLES = "kall"
 _UNSTATED = ("none", "unstated")
+_RENAMED = {"cos_sim_ap": "cosine_ap", "cos_sim_spearman": "cosine_spearman"}
+"""Keys of mteb 1 -> today's of the same measure."""
+_LOCAL = "local:"
 Cell = tuple[str, str, str]
 """(split, hf_subset, metric)"""
 
@@ -66,19 +72,10 @@ def check_against(
     registry = Registered.load() if registry is None else registry
     frame = load_references([reference], registry=registry).scores
     frame = frame[frame["is_main"]]
-    rows = frame.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
     if not rows:
         raise ConfigError(f"reference {reference!r} holds no scores of tasks to compare with.")
-    models = sorted({(row["model_name"], row["model_revision"], row["configuration"]) for row in rows})
-    if len(models) > 1:
-        own = source.results.manifest["model"]["model_name"]
-        rows = [row for row in rows if row["model_name"] == own]
-        models = sorted({(row["model_name"], row["model_revision"], row["configuration"]) for row in rows})
-        if len(models) != 1:
-            raise ConfigError(
-                f"reference {reference!r} holds {len(models) or 'other'} rows of {own!r}; one is needed. Name a folder or "
-                "file of one model and revision."
-            )
+    rows = _one_model(rows, source, reference)
     stated = str(rows[0]["configuration"])
     configuration = _configuration(source, stated)
     records = [one for one in source.results.records if one["configuration"] == configuration]
@@ -86,7 +83,14 @@ def check_against(
     types: dict[str, str] = {}
     revisions: dict[str, str] = {}
     for row in rows:
-        theirs.setdefault(row["task_name"], {})[row["split"], row["hf_subset"], row["metric"]] = float(row["score"])
+        cells = theirs.setdefault(row["task_name"], {})
+        cell = (row["split"], row["hf_subset"], _RENAMED.get(row["metric"], row["metric"]))
+        if cell in cells:
+            raise ConfigError(
+                f"reference {reference!r} holds {'/'.join((row['task_name'], *cell))} twice: rows of several settings. Name "
+                "a run directory, or a file of one setting."
+            )
+        cells[cell] = float(row["score"])
         types[row["task_name"]], revisions[row["task_name"]] = row["task_type"], row["dataset_revision"]
     ours = _own_cells(records, theirs, registry)
     shared = sorted(ours.keys() & theirs.keys())
@@ -95,6 +99,8 @@ def check_against(
             f"{source.results.path} ({configuration}) and reference {reference!r} share no task: is it of another benchmark? "
             f"Run: {shorten(sorted(ours), 3)}. Reference: {shorten(sorted(theirs), 3)}."
         )
+    others = [task for task in theirs if is_air_bench(task) not in {is_air_bench(one) for one in shared}]
+    theirs = {task: cells for task, cells in theirs.items() if task not in others}
     bound = Bound(tolerance, True, "--tolerance")
     own_revisions = {one["task_name"]: one["identity"]["protocol"]["dataset_revision"] for one in records}
     comparisons = [
@@ -122,11 +128,14 @@ def check_against(
             for task in sorted(theirs.keys() - ours.keys())
         ]
     comparisons += _mean(configuration, comparisons)
-    assumed = [*ASSUMED, *([] if all(revisions[task] for task in shared) else ["dataset revision"])]
+    known = all(_same_revision(own_revisions.get(task, ""), revisions[task]) is not None for task in shared)
+    assumed = [*ASSUMED, *([] if known else ["dataset revision"])]
     notes = [f"Reference: {rows[0]['model_name']}, {_told(stated)}. Run: {configuration}."]
     extra = sorted(ours.keys() - theirs.keys())
     if extra:
         notes.append(f"Not in the reference: {plural(len(extra), 'task')} ({shorten(extra, 3)}).")
+    if others:
+        notes.append(f"Of another benchmark in the reference, and left out: {plural(len(others), 'task')}.")
     if shared_only and len(shared) < len(theirs):
         notes.append(f"--shared-only: {len(shared)} of the reference's {plural(len(theirs), 'task')} were compared.")
     limited = any(one["identity"]["protocol"]["limit"] for one in records)
@@ -141,6 +150,48 @@ def check_against(
         if shared_only or source.results.manifest.get("status") == "complete"
         else f"the run is marked {source.results.manifest.get('status')!r}. Give its command again.",
     )
+
+
+def _one_model(rows: list[dict[str, Any]], source: Source, reference: str) -> list[dict[str, Any]]:
+    """Return the rows of one model in one configuration: the only one, or that of the run."""
+
+    def held(kept: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+        names = ("model_name", "model_revision", "model_label", "configuration")
+        return sorted({tuple(row[name] for name in names) for row in kept})
+
+    if len(held(rows)) == 1:
+        return rows
+    own = source.results.manifest["model"]["model_name"]
+    mine = [row for row in rows if row["model_name"] == own]
+    if not mine:
+        models = sorted({row["model_name"] for row in rows})
+        if len(models) > 1:
+            raise ConfigError(
+                f"reference {reference!r} holds {len(models)} models and not the run's ({own}): {shorten(models, 3)}. Name a "
+                "folder or file of one model."
+            )
+        mine = rows
+    if len(held(mine)) == 1:
+        return mine
+    there = {one["configuration"] for one in source.results.records}
+    wanted = {source.configuration} if source.configuration else there
+    kept = [row for row in mine if row["configuration"] in wanted]
+    if len(held(kept)) != 1:
+        rest = held(kept or mine)
+        listed = shorten([" ".join(part for part in one if part) for one in rest], 4)
+        raise ConfigError(
+            f"reference {reference!r} holds {len(rest)} rows of that model: {listed}. Name a folder or file of one revision, or "
+            f"a configuration, as in {source.results.path}:{sorted(there)[0]}."
+        )
+    return kept
+
+
+def _same_revision(ours: str, theirs: str) -> bool | None:
+    """Whether two data revisions are the same; None where one side does not say or has local data."""
+    if not ours or not theirs or ours.startswith(_LOCAL) != theirs.startswith(_LOCAL):
+        return None
+    # A published row of AIR-Bench says the version only: `AIR-Bench_24.05` of `AIR-Bench_24.05@hub:0123...`.
+    return ours == theirs or ours.startswith(f"{theirs}@")
 
 
 def _told(configuration: str) -> str:
@@ -159,7 +210,10 @@ def _configuration(source: Source, stated: str) -> str:
         raise ConfigError(
             f"{source.results.path} has the configurations {', '.join(there)}: say which, as in {source.results.path}:{there[0]}."
         )
-    if (stated == _ZERO_SHOT and chosen != _ZERO_SHOT) or (stated == "few" and chosen == _ZERO_SHOT):
+    is_number = [re.fullmatch(r"k\d+", name) is not None for name in (stated, chosen)]
+    if stated not in _UNSTATED and (
+        (stated == _ZERO_SHOT) != (chosen == _ZERO_SHOT) or (all(is_number) and stated != chosen)
+    ):
         raise IncomparableRunsError(
             f"the reference is {_told(stated)} and configuration {chosen!r} of {source.results.path} is not. Name another."
         )
@@ -175,7 +229,7 @@ def _own_cells(
     for record in records:
         cells = {(row["split"], row["hf_subset"], row["metric"]): float(row["score"]) for row in record["rows"]}
         ours[record["task_name"]] = cells
-        whole = record["rows"][0]["part_of"]
+        whole = next((row["part_of"] for row in record["rows"]), "")
         if whole:
             parts.setdefault(whole, {})[record["task_name"]] = cells
     for whole, of_part in parts.items():
@@ -214,8 +268,8 @@ def _compared(
         reason = f"metric {unscored[0][2]} in the reference, the run has {shorten(metrics, 3)}"
         return one.with_verdict(Verdict.NOT_COMPARABLE, reason=reason)
     old = math.fsum(theirs[cell] for cell in there) / len(there)
-    if all(revisions) and revisions[0] != revisions[1] and not revisions[0].startswith("local:"):
-        reason = f"dataset_revision {revisions[1][:12]} there, {revisions[0][:12]} in the run"
+    if _same_revision(*revisions) is False:
+        reason = f"dataset_revision {shown(revisions[1])} there, {shown(revisions[0])} in the run"
         return one.with_verdict(Verdict.NOT_COMPARABLE, baseline=old, reason=reason)
     new = math.fsum(ours[cell] for cell in there) / len(there)
     return one.with_verdict(Verdict.PASS, baseline=old, candidate=new, difference=new - old)

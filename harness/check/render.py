@@ -15,10 +15,13 @@ _LEFT = frozenset({"Task", "Verdict"})
 
 
 def headline(outcome: Outcome) -> str:
-    """Return one line: how it went, and how many tasks have which verdict."""
+    """Return one line: how it went, how many tasks have which verdict, and which means fail."""
     counts = ", ".join(f"{outcome.count(one)} {one}" for one in Verdict if outcome.count(one))
     words = {0: "passed", 1: "FAILED", 3: "INCOMPLETE", 4: "NOT COMPARABLE"}
-    return f"check {words.get(outcome.exit_code, 'FAILED')}: {counts or 'no task'}"
+    means = [one for one in outcome.comparisons if one.is_mean and outcome.fails(one)]
+    several = len({one.configuration for one in outcome.comparisons}) > 1
+    told = "".join(f"; mean{f' of {one.configuration}' if several else ''} {one.verdict}" for one in means)
+    return f"check {words.get(outcome.exit_code, 'FAILED')}: {counts or 'no task'}{told}"
 
 
 def terminal(outcome: Outcome, *, title: str) -> str:

@@ -50,6 +50,7 @@ Examples
 )
 @click.option("--texts-per-second", type=click.FloatRange(min=0, min_open=True), help="The same in texts.")
 @click.option("--rate-from", type=_PATH, help="A run directory: take the speed at which that run encoded.")
+@click.option("--compare", type=_PATH, help="A run directory: show what it encoded beside what is planned.")
 @click.option("--config", type=_PATH, help="YAML file with these settings, or a campaign, as for run; flags win.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every number.")
 def plan_command(
@@ -59,6 +60,7 @@ def plan_command(
     tokens_per_second: float | None,
     texts_per_second: float | None,
     rate_from: Path | None,
+    compare: Path | None,
     **flags: Any,
 ) -> int:
     """Show what a run with the same flags would cost: texts, tokens, vectors, disk, hours, and what is missing offline.
@@ -68,8 +70,15 @@ def plan_command(
     values of k. Exit code 0; 2 for a wrong name or flag.
     """
     from harness.campaign import Campaign, load_config
-    from harness.cli.plan_output import campaign_json, campaign_text, plan_json, plan_text
-    from harness.plan.plan import make_plan
+    from harness.cli.plan_output import (
+        add_recorded,
+        campaign_json,
+        campaign_text,
+        comparison_text,
+        plan_json,
+        plan_text,
+    )
+    from harness.plan.plan import make_plan, recorded_counts
 
     values: dict[str, Any] = {key: (None if value == () else value) for key, value in flags.items()}
     if config is None and values["model"] is None:
@@ -77,12 +86,23 @@ def plan_command(
     settings = load_config(values, config)
     rate = _rate(tokens_per_second, texts_per_second, rate_from)
     if isinstance(settings, Campaign):
+        if compare is not None:
+            raise click.UsageError("--compare belongs to a single run, not to a campaign.")
         plans = [make_plan(run, rate=rate, count=not no_count) for run in settings.runs]
         folder = str(settings.folder)
         click.echo(_json(campaign_json(folder, plans)) if as_json else campaign_text(folder, plans))
         return 0
+    recorded = None if compare is None else recorded_counts(compare)
     plan = make_plan(settings, rate=rate, count=not no_count)
-    click.echo(_json(plan_json(plan)) if as_json else plan_text(plan))
+    if as_json:
+        content = plan_json(plan)
+        if recorded is not None:
+            add_recorded(content, recorded)
+        click.echo(_json(content))
+        return 0
+    click.echo(plan_text(plan))
+    if recorded is not None:
+        click.echo(f"\nPlanned / encoded by {compare}\n{comparison_text(plan, recorded)}")
     return 0
 
 

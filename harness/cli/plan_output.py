@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from harness.plan.cost import Cost
     from harness.plan.model import Plan, TaskPlan
@@ -107,6 +107,48 @@ def _cells(name: str, kind: str, shots: str, prefix: str, cost: Cost, plan: Plan
 _TITLES = ("task", "type", "k", "texts", "distinct", "prefix", "tokens", "unshared", "store", "time", "data")
 
 
+Recorded = dict[tuple[str, str], "Cost"]
+"""(task, configuration) -> what a run encoded."""
+
+
+def add_recorded(content: dict[str, Any], recorded: Recorded) -> None:
+    """Put what a run encoded beside each planned task of a plan's JSON; null where the run has no such result."""
+    for one in content["tasks"]:
+        cost = recorded.get((one["task"], one["configuration"]))
+        one["recorded"] = (
+            None if cost is None else {"texts": cost.texts, "distinct_texts": cost.distinct, "tokens": cost.tokens}
+        )
+
+
+def comparison_text(plan: Plan, recorded: Recorded) -> str:
+    """Return the planned counts beside those of a run."""
+    rows: list[tuple[str, ...]] = [("task", "configuration", "texts", "distinct", "tokens", "planned / encoded tokens")]
+    for one in plan.tasks:
+        cost = recorded.get((one.task, one.configuration))
+        if cost is None:
+            continue
+        pairs = ((one.cost.texts, cost.texts), (one.cost.distinct, cost.distinct), (one.cost.tokens, cost.tokens))
+        cells = [f"{planned} / {found}" for planned, found in pairs]
+        ratio = f"{one.cost.tokens / cost.tokens:.3f}" if cost.tokens else "all from the store"
+        rows.append((one.task, one.configuration, *cells, ratio))
+    if len(rows) == 1:
+        return "The run has none of the planned results."
+    return "\n".join(_aligned(rows, left=(0, 1)))
+
+
+def _aligned(rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Return rows as lines of equally wide columns; those in `left` begin, the others end together."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
 def campaign_json(folder: str, plans: Sequence[Plan]) -> dict[str, Any]:
     """Return the plans of a campaign's runs as JSON values, and their sums."""
     from harness.plan.cost import total
@@ -153,17 +195,9 @@ def plan_text(plan: Plan) -> str:
     totals = [_cells(f"all tasks, {name}", "", "", "", plan.total(name), plan, "") for name in names]
     if len(names) > 1:
         totals.append(_cells("all", "", "", "", plan.total(), plan, ""))
-    widths = [max(len(row[at]) for row in [list(_TITLES), *rows, *totals]) for at in range(len(_TITLES))]
-
-    def line(row: list[str]) -> str:
-        cells = [
-            cell.ljust(w) if at < 2 or at == 10 else cell.rjust(w)
-            for at, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    lines = [line(list(_TITLES)), "-" * (sum(widths) + 2 * len(widths) - 2), *map(line, rows)]
-    lines += ["-" * len(lines[1]), *map(line, totals), ""]
+    head, *lines = _aligned([_TITLES, *rows, *totals], left=(0, 1, len(_TITLES) - 1))
+    rule = "-" * max(len(line) for line in (head, *lines))
+    lines = [head, rule, *lines[: len(rows)], rule, *lines[len(rows) :], ""]
     lines.append(
         f"Model    {plan.model}, profile {plan.profile}, {plan.embed_dim or 'unknown'} dimensions, float32 vectors"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError, IncompleteRunError
+from harness.registry.air_bench import is_air_bench
 from harness.registry.names import suggest
 from harness.store.run_dir import RunDir
 
 _NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_AIR_BENCH = "air-bench/"
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def open_run(path: Path, *, whole: bool = True) -> FinishedRun:
     results: dict[str, list[Result]] = {}
     air_bench = 0
     for record in run.verified_records():
-        if str(record["task_name"]).startswith(_AIR_BENCH):
+        if is_air_bench(str(record["task_name"])):
             air_bench += 1
         else:
             results.setdefault(str(record["configuration"]), []).append(Result(record))

@@ -7,13 +7,14 @@ from pathlib import Path
 from harness.config import RunConfig
 from harness.encoder.sources import check_model_name, check_model_offline
 from harness.errors import ConfigError, DatasetUnavailableError
+from harness.plan.cost import Cost
 from harness.plan.model import Plan, Rate
 from harness.plan.notes import source_notes
 from harness.plan.pricing import Pricer
 from harness.plan.statistics import load_statistics
 from harness.plan.tokenizers import TokenCounter, embed_dim, find_counter
 from harness.plan.works import gather_works
-from harness.prompts.profile import find_profile
+from harness.prompts.profile import ModelProfile, find_profile
 from harness.registry.registry import Registry
 from harness.runners.run import plan_run
 from harness.store.run_dir import RunDir
@@ -53,7 +54,7 @@ def make_plan(config: RunConfig, *, rate: Rate | None = None, count: bool = True
         model=config.model,
         profile=profile.name,
         embed_dim=embed_dim(config.model, config.revision, statistics.embed_dims),
-        tokens_from=_tokens_from(counter, pricer.family),
+        tokens_from=_tokens_from(counter, pricer.family, profile),
         prefix_from=counter.source,
         model_missing=_model_missing(config.model),
         tasks=[plan for work in works for plan in pricer.price(work, policies)],
@@ -62,7 +63,9 @@ def make_plan(config: RunConfig, *, rate: Rate | None = None, count: bool = True
     )
 
 
-def _tokens_from(counter: TokenCounter, family: str) -> str:
+def _tokens_from(counter: TokenCounter, family: str, profile: ModelProfile) -> str:
+    if profile.kind == "words":
+        return f"this model reads words; counts of the {family} vocabulary stand for them"
     if not counter.exact:
         return f"counts of the {family} vocabulary (no tokenizer of the model on this machine)"
     return f"counts of the {family} vocabulary, scaled to {counter.source} by the task's examples"
@@ -89,3 +92,23 @@ def rate_of_run(path: Path) -> Rate:
         raise ConfigError(f"--rate-from {str(path)!r}: no run directory in which texts were encoded.")
     tokens = sum(int(details["tokens"]) for details in measured)
     return Rate(tokens_per_second=tokens / seconds, source=f"measured in {path.name}: {len(measured)} results")
+
+
+def recorded_counts(path: Path) -> dict[tuple[str, str], Cost]:
+    """Return what a run really encoded: (task, configuration) -> texts, distinct texts and tokens.
+
+    Raises:
+        ConfigError: no run directory, or one without a finished task.
+    """
+    records = RunDir(path).records() if (path / "tasks").is_dir() else []
+    if not records:
+        raise ConfigError(f"--compare {str(path)!r}: no run directory with a finished task.")
+    found = {}
+    for record in records:
+        details = record["details"]
+        found[record["task_name"], record["configuration"]] = Cost(
+            texts=int(details.get("texts", 0)),
+            distinct=int(details.get("texts_encoded", 0)),
+            tokens=int(details.get("tokens", 0)),
+        )
+    return found

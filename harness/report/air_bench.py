@@ -33,7 +33,7 @@ from harness.report.paired import few_shot_rows, zero_shot_rows
 from harness.report.rows import Collected, RowScores, collect_rows, remarks_of
 from harness.report.table import LeaderboardRow, LeaderboardTable, RowKey, Task
 from harness.report.tasks import CountedTask
-from harness.report.text import shorten
+from harness.report.text import plural, shorten
 from harness.report.training import TrainingData
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _split_tables(source: _Source, version: str, task_type: str, split: str) -> 
         shown = "all languages" if whole and len(scope) > 1 else ", ".join(sorted(scope))
         title = f"{version} {TASK_TYPES[task_type]} ({shown}), {split}: {_METRICS[columns[0].main_metric]}"
         notes = [
-            f"{AVERAGE_TITLE}: the mean over all {len(columns)} sets; '-' where one is missing, as on the board.",
+            f"{AVERAGE_TITLE}: the mean over the {plural(len(columns), 'set')} of this table; '-' where one is missing, as on the board.",
             "Scored here on the public dev queries; the board scores the test queries, so do not compare with its rows."
             if split == "dev"
             else "Scored by the board or its authors on the test queries; no run measures these.",
@@ -186,9 +186,10 @@ def _paper_table(source: _Source, task_type: str) -> Iterator[LeaderboardTable]:
     notes = [
         f"Runs: dev queries of {DEV_VERSION}. Reference rows: test queries of {PAPER_VERSION}, scored by the board. These sets "
         "have equally many documents, queries and relevant pairs in both; that they are the same ones is not published.",
-        f"{AVERAGE_TITLE}: the mean over these {len(columns)} sets alone.",
+        f"{AVERAGE_TITLE}: the mean over {plural(len(columns), 'set')} alone.",
     ]
-    yield _table(source, title, columns, rows, dev, notes)
+    # What examples bring and what encoding costs stands under the tables of the dev split already.
+    yield replace(_table(source, title, columns, rows, dev, notes), few_shot=(), few_shot_notes=(), costs=())
 
 
 def _table(

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 SAME_SCORE = 1e-4
 """How far a score made from items may be from the stored one, which mteb rounds to five decimals."""
 
-_BY_QUERY = {"ndcg": "ndcg_cut_", "map": "map_cut_", "recall": "recall_", "precision": "P_", "success": "success_"}
+_BY_QUERY = {
+    "ndcg": "ndcg_cut_",
+    "map": "map_cut_",
+    "recall": "recall_",
+    "precision": "P_",
+    "hit_rate": "success_",
+    "mrr": "mrr_",
+}
+"""mteb's name of a metric -> what pytrec_eval's begins with."""
 _MEASURES = ("similarity", "cosine", "dot", "manhattan", "euclidean")
 
 
@@ -63,6 +71,8 @@ def pair_items(base: pa.Table, other: pa.Table) -> tuple[pa.Table, pa.Table]:
         base, other = base.sort_by(order), other.sort_by(order)
         if not _same(base, other, KEYS):
             raise NotPairedError("the two runs have different items")
+    if ("gold" in base.column_names) != ("gold" in other.column_names):
+        raise NotPairedError("one of the two runs has no gold labels")
     if "gold" in base.column_names and not _same(base, other, ("gold",)):
         raise NotPairedError("the two runs have different gold labels")
     return base, other
@@ -116,7 +126,7 @@ def _same(base: pa.Table, other: pa.Table, names: tuple[str, ...]) -> bool:
 
 
 def _method(metric: str, task_type: str) -> _Method | None:
-    by_query = re.fullmatch(r"([a-z]+)_at_(\d+)", metric)
+    by_query = re.fullmatch(r"([a-z_]+)_at_(\d+)", metric)
     if by_query and by_query[1] in _BY_QUERY:
         column = f"{_BY_QUERY[by_query[1]]}{by_query[2]}"
         return _Method("queries", (column,), lambda *sides: _mean(column, *sides))

@@ -65,7 +65,7 @@ def load_path(path: Path, label: str, registry: Registry) -> pd.DataFrame:
         return _board([path], path, label)
     if path.suffix != ".parquet":
         raise ConfigError(
-            f"{path}: a reference is a row id, a .parquet file, a result file of AIR-Bench's board (.json) or a folder."
+            f"{path}: a reference is a row id, a .parquet file or a folder, or a result file of AIR-Bench's board (.json)."
         )
     table = _read_parquet(path)
     if "result_key" in table.column_names:

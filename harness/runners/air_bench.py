@@ -10,14 +10,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from harness.air_bench.data import SCORED_SPLIT, AirData, AirSource
-from harness.air_bench.metrics import METRICS, AirScores, air_metrics
+from harness.air_bench.metrics import ITEM_COLUMNS, AirScores, air_metrics
 from harness.encoder.text_encoder import EncodeStats
 from harness.errors import ConfigError
 from harness.registry.air_bench import AirBenchSet
 from harness.runners.search import CORPUS_CHUNK
 from harness.runners.tasks import TaskUnit
 from harness.search.topk import StreamingTopK
-from harness.store.hits import MAX_HITS, hits_table
+from harness.store.hits import MAX_HITS, hits_as_run, hits_table
 from harness.store.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -87,8 +87,13 @@ def _loaded(_name: str, _revisions: tuple[str, ...], holder: _Holder) -> AirData
 
 
 def make_air_task(unit: TaskUnit) -> AirTask:
-    """Return the task object of an AIR-Bench unit."""
-    assert unit.air is not None
+    """Return the task object of an AIR-Bench unit.
+
+    Raises:
+        ConfigError: the unit is none.
+    """
+    if unit.air is None:
+        raise ConfigError(f"task {unit.name!r} is no set of AIR-Bench.")
     return AirTask(AirSource(unit.air, unit.folder), AirMetadata(unit.name, unit.air.main_metric))
 
 
@@ -135,6 +140,7 @@ def evaluate_air_unit(
     data = task.load_data()
     if limit:
         data = data.limited(limit)
+    encoder.text_encoder.prepare(data.all_texts)
     loaded = time.perf_counter()
     hits = _search(encoder, task, data)
     searched = time.perf_counter()
@@ -144,8 +150,6 @@ def evaluate_air_unit(
     }
     judged: AirScores | None = None
     if SCORED_SPLIT in hits:
-        from harness.store.hits import hits_as_run
-
         judged = air_metrics(data.qrels, hits_as_run(hits[SCORED_SPLIT]))
         scores[SCORED_SPLIT] = [{"hf_subset": SUBSET, **judged.mean}]
         notes[SCORED_SPLIT] |= {
@@ -213,12 +217,18 @@ def _items(judged: AirScores | None) -> pa.Table:
             ("hf_subset", pa.string()),
             ("experiment", pa.int64()),
             ("item", pa.string()),
-            *((metric, pa.float64()) for metric in METRICS),
+            *((column, pa.float64()) for column in ITEM_COLUMNS.values()),
         ]
     )
     per_query = judged.per_query if judged else {}
     rows = [
-        {"split": SCORED_SPLIT, "hf_subset": SUBSET, "experiment": 0, "item": query, **per_query[query]}
+        {
+            "split": SCORED_SPLIT,
+            "hf_subset": SUBSET,
+            "experiment": 0,
+            "item": query,
+            **{column: per_query[query][metric] for metric, column in ITEM_COLUMNS.items()},
+        }
         for query in sorted(per_query)
     ]
     return pa.Table.from_pylist(rows, schema=schema)

@@ -51,7 +51,7 @@ def record(task: AbsTask) -> Iterator[Recording]:
     if specific is not None:
 
         def keep_query_scores(scores: Any, qrels: Any, results: Any, hf_split: str, hf_subset: str) -> Any:
-            recording.query_scores[hf_split, hf_subset] = scores
+            recording.query_scores[hf_split, hf_subset] = _with_reciprocal_ranks(scores, qrels, results)
             return specific(scores, qrels, results, hf_split=hf_split, hf_subset=hf_subset)
 
         instance.task_specific_scores = keep_query_scores
@@ -98,6 +98,22 @@ def item_table(task: AbsTask, recording: Recording) -> pa.Table:
 
 def _where(split: str, subset: str, experiment: int, item: str) -> dict[str, Any]:
     return {"split": split, "hf_subset": subset, "experiment": experiment, "item": item}
+
+
+def _with_reciprocal_ranks(
+    scores: dict[str, dict[str, float]], qrels: dict[str, dict[str, int]], results: dict[str, dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Return the scores of each query with `mrr_k`, which mteb makes beside pytrec_eval and hands on as means only.
+
+    Of equal scores the larger id comes first, as in pytrec_eval and in mteb's own MRR.
+    """
+    extended = {}
+    for query, one in scores.items():
+        ranked = sorted(results[query].items(), key=lambda hit: (hit[1], hit[0]), reverse=True)
+        first = next((rank for rank, (name, _) in enumerate(ranked, 1) if qrels[query].get(name, 0) > 0), None)
+        cuts = [int(name.removeprefix("ndcg_cut_")) for name in one if name.startswith("ndcg_cut_")]
+        extended[query] = {**one, **{f"mrr_{k}": 1 / first if first and first <= k else 0.0 for k in cuts}}
+    return extended
 
 
 def _data_split(task: AbsTask, split: str, subset: str) -> Any:

@@ -23,13 +23,13 @@ def task_texts(task: AbsTask) -> Iterator[str]:
 
 
 def _texts(node: Any) -> Iterator[str]:
-    if hasattr(node, "column_names") and hasattr(node, "select_columns"):
-        yield from _rows(node)
-    elif isinstance(node, Mapping):
+    if isinstance(node, Mapping):  # a DatasetDict too, which has a table's attributes
         # Judgements and candidate lists of retrieval are mappings of ids.
         for name, value in node.items():
             if name not in ("relevant_docs", "top_ranked"):
                 yield from _texts(value)
+    elif hasattr(node, "column_names") and hasattr(node, "select_columns"):
+        yield from _rows(node)
 
 
 def _rows(table: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ Which model, prompt and data the hits are of stands in the task record, which na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +31,11 @@ def hits_folder(split: str) -> str:
 
 
 def hits_schema() -> pa.Schema:
-    """Return the columns: query_id and doc_id text, score float32, rank int32 from 1."""
+    """Return the columns: query_id and doc_id text (dictionary-encoded), score float32, rank int32 from 1."""
     import pyarrow as pa
 
-    types = (pa.string(), pa.string(), pa.float32(), pa.int32())
+    text = pa.dictionary(pa.int32(), pa.string())
+    types = (text, text, pa.float32(), pa.int32())
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in zip(COLUMNS, types, strict=True)])
 
 
@@ -42,7 +43,7 @@ def hits_table(query_ids: Sequence[str], doc_ids: pa.Array, indices: np.ndarray,
     """Make the table of a search.
 
     Args:
-        query_ids: ids of the Q queries.
+        query_ids: ids of the Q queries, each once.
         doc_ids: ids of all N documents, an Arrow array of texts.
         indices: `[Q, K]` positions in `doc_ids`, best first.
         scores: `[Q, K]` float32.
@@ -53,11 +54,18 @@ def hits_table(query_ids: Sequence[str], doc_ids: pa.Array, indices: np.ndarray,
     import pyarrow as pa
 
     count, kept = indices.shape
-    queries = pa.array(list(query_ids), pa.string()).take(pa.array(np.repeat(np.arange(count), kept)))
+    kept_at_all = np.zeros(len(doc_ids), dtype=bool)
+    kept_at_all[indices] = True
+    found = np.flatnonzero(kept_at_all)
+    places = (np.cumsum(kept_at_all, dtype=np.int32) - 1)[indices]
+    queries = np.repeat(np.arange(count, dtype=np.int32), kept)
+    names = pa.array(list(query_ids), pa.string())
     return pa.table(
         {
-            "query_id": queries,
-            "doc_id": doc_ids.cast(pa.string()).take(pa.array(indices.reshape(-1))),
+            "query_id": pa.DictionaryArray.from_arrays(pa.array(queries), names),
+            "doc_id": pa.DictionaryArray.from_arrays(
+                pa.array(places.reshape(-1)), doc_ids.take(pa.array(found)).cast(pa.string())
+            ),
             "score": pa.array(scores.reshape(-1).astype(np.float32)),
             "rank": pa.array(np.tile(np.arange(1, kept + 1, dtype=np.int32), count)),
         },
@@ -100,7 +108,8 @@ def read_hits(path: Path) -> pa.Table:
     try:
         # The file's own handle: pyarrow must not take a path for a data set with partition folders.
         with path.open("rb") as handle:
-            table = pq.read_table(handle)
+            # Not `read_table`: that gives chunks with a dictionary each, which take longer to merge than the file to read.
+            table = pq.ParquetFile(handle, read_dictionary=["query_id", "doc_id"]).read()
         table.validate(full=True)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -116,11 +125,15 @@ def check_hits(table: pa.Table, where: str) -> None:
         ResultSchemaError: other columns or types, empty values, a score that is not finite, more than MAX_HITS documents of a
             query, a document twice, or ranks that do not follow the scores; names the first such query.
     """
+    import pyarrow as pa
+
     wanted = hits_schema()
-    if table.column_names != wanted.names or [field.type for field in table.schema] != [f.type for f in wanted]:
-        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
-        expected = ", ".join(f"{field.name} {field.type}" for field in wanted)
-        raise ResultSchemaError(f"{where}: its columns are {found or 'none'}; {expected} are expected.")
+    types = [field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in table.schema]
+    if table.column_names != wanted.names or types != [pa.string(), pa.string(), pa.float32(), pa.int32()]:
+        found = ", ".join(f"{name} {kind}" for name, kind in zip(table.column_names, types, strict=True))
+        raise ResultSchemaError(
+            f"{where}: its columns are {found or 'none'}; query_id string, doc_id string, score float, rank int32 are expected."
+        )
     for name in COLUMNS:
         if table[name].null_count:
             raise ResultSchemaError(f"{where}: column {name} has {table[name].null_count} empty values.")
@@ -137,29 +150,66 @@ def check_hits(table: pa.Table, where: str) -> None:
 
     refuse(~np.isfinite(scores), "its score is not finite")
     new = np.concatenate(([True], codes[1:] != codes[:-1]))
-    if int(new.sum()) != len(names):
-        seen = np.zeros(len(names), dtype=np.int64)
-        np.add.at(seen, codes[new], 1)
-        query = names[int((seen > 1).argmax())].as_py()
+    starts = np.flatnonzero(new)
+    begins = np.bincount(codes[starts], minlength=len(names))
+    if (begins > 1).any():
+        query = names[int((begins > 1).argmax())].as_py()
         raise ResultSchemaError(f"{where}: query {query!r}: its rows do not stand together.")
-    previous = np.concatenate(([0], ranks[:-1]))
-    refuse(np.where(new, ranks != 1, ranks != previous + 1), "ranks do not count from 1")
+    counts = np.diff(starts, append=len(codes))
+    places = np.arange(1, len(codes) + 1, dtype=np.int32) - np.repeat(starts.astype(np.int32), counts)
+    refuse(ranks != places, "ranks do not count from 1")
     refuse(ranks > MAX_HITS, f"more than {MAX_HITS} documents")
-    refuse(~new & (scores > np.concatenate(([np.inf], scores[:-1]))), "a better score stands below a worse one")
-    documents, _ = _codes(table["doc_id"])
-    order = np.lexsort((documents, codes))
-    pairs = np.stack((codes[order], documents[order]))
-    twice = np.flatnonzero((pairs[:, 1:] == pairs[:, :-1]).all(axis=0))
-    if len(twice):
-        row = int(order[twice[0] + 1])
+    better = np.zeros(len(codes), dtype=bool)
+    np.greater(scores[1:], scores[:-1], out=better[1:])
+    refuse(better & ~new, "a better score stands below a worse one")
+    documents, known = _codes(table["doc_id"])
+    twice = _first_twice(codes, documents, counts, len(known))
+    if twice is not None:
+        query, document = twice
         raise ResultSchemaError(
-            f"{where}: query {table['query_id'][row].as_py()!r} has document {table['doc_id'][row].as_py()!r} twice."
+            f"{where}: query {names[query].as_py()!r} has document {known[document].as_py()!r} twice."
         )
 
 
+def _first_twice(codes: np.ndarray, documents: np.ndarray, counts: np.ndarray, known: int) -> tuple[int, int] | None:
+    """Return a query and a document that stands with it twice, as numbers.
+
+    Args:
+        codes: `[N]` number of each row's query; the rows of a query stand together.
+        documents: `[N]` number of each row's document, below `known`.
+        counts: `[Q]` number of rows of each query, in order.
+        known: number of documents.
+    """
+    if (counts == counts[0]).all():
+        # Many short sorts are a tenth of the work of a long one.
+        rows = np.sort(documents.reshape(len(counts), -1), axis=1)
+        places = np.argwhere(rows[:, 1:] == rows[:, :-1])
+        if not len(places):
+            return None
+        row, place = places[0]
+        return int(codes[row * counts[0]]), int(rows[row, place])
+    pairs = np.sort(codes.astype(np.int64) * known + documents)
+    places = np.flatnonzero(pairs[1:] == pairs[:-1])
+    if not len(places):
+        return None
+    query, document = divmod(int(pairs[places[0]]), known)
+    return query, document
+
+
 def _codes(column: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
-    """Return the number of each value and the values, in order of their first row."""
-    encoded = column.combine_chunks().dictionary_encode()
+    """Return the number of each row's value, and the values, each once."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = column.chunk(0) if column.num_chunks == 1 else column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+        array = pa.array([], column.type)
+    if pa.types.is_dictionary(array.type):
+        values = array.dictionary
+        if values.null_count == 0 and pc.count_distinct(values).as_py() == len(values):
+            return array.indices.to_numpy(zero_copy_only=False), values
+        array = array.cast(pa.string())  # a foreign writer's dictionary may hold a value twice
+    encoded = array.dictionary_encode()
     return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary
 
 
@@ -169,12 +219,17 @@ def hits_as_run(table: pa.Table) -> dict[str, dict[str, float]]:
     Args:
         table: what `read_hits` returned.
     """
+    return {query: dict(zip(documents, scores, strict=True)) for query, documents, scores in iterate_hits(table)}
+
+
+def iterate_hits(table: pa.Table) -> Iterator[tuple[str, list[str], list[float]]]:
+    """Yield each query with its documents and their scores, best first; ids become texts a query at a time."""
     if not table.num_rows:
-        return {}
+        return
     codes, names = _codes(table["query_id"])
     starts = np.flatnonzero(np.concatenate(([True], codes[1:] != codes[:-1])))
-    documents, scores = table["doc_id"].to_pylist(), table["score"].to_pylist()
-    run = {}
+    numbers, known = _codes(table["doc_id"])
+    texts = np.array(known.to_pylist(), dtype=object)
+    scores = table["score"].to_numpy()
     for start, stop in zip(starts, [*starts[1:], len(codes)], strict=True):
-        run[names[codes[start]].as_py()] = dict(zip(documents[start:stop], scores[start:stop], strict=True))
-    return run
+        yield names[codes[start]].as_py(), texts[numbers[start:stop]].tolist(), scores[start:stop].tolist()

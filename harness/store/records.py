@@ -67,7 +67,8 @@ class Protocol(_Open):
     task_name: FileName
     dataset_revision: Annotated[str, StringConstraints(max_length=MAX_NAME)]
     main_metric: Name
-    splits: Annotated[list[Name], Field(min_length=1)]
+    splits: list[Name]
+    """Scored ones; none where documents were retrieved for AIR-Bench's board alone."""
     subsets: Annotated[list[Name], Field(min_length=1)]
     limit: Annotated[int, Field(ge=0)]
 
@@ -103,7 +104,8 @@ class TaskRecord(_Strict):
     task_name: FileName
     identity: Identity
     result_key: Sha256
-    rows: Annotated[list[StrictRow], Field(min_length=1)]
+    rows: list[StrictRow]
+    """As many main rows as `splits` asks for; see check_content."""
     files: dict[str, Sha256]
     details: dict[str, Any]
 
@@ -211,6 +213,8 @@ def check_content(content: Mapping[str, Any], where: str) -> None:
         cells.add(cell)
         if row["is_main"]:
             mains.add(cell[:2])
+    if not (mains or protocol.get("searched_splits")):
+        raise ResultSchemaError(f"{where}: has no score. Run this task again.")
     if {cell[:2] for cell in cells} != mains or {split for split, _ in mains} != set(protocol["splits"]):
         raise ResultSchemaError(f"{where}: not every split and subset has its main score. Run this task again.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,6 +192,7 @@ settings = st.fixed_dictionaries(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(values=settings)
 def test_settings_survive_their_copy_on_disk(tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]) -> None:
     config = build_config(values)

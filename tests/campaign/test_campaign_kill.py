@@ -22,7 +22,7 @@ RECORDS = 2 * 3 * len(TYPES)  # models x k x tasks
 KILLS = 3
 
 
-def write_campaign(folder: Path, model: Path) -> Path:
+def write_campaign(folder: Path, models: dict[str, Path]) -> Path:
     """Write 2 models x 3 k x 2 benchmarks of a toy task each."""
     registry, data = folder / "registry", folder / "data"
     for seed, task_type in enumerate(TYPES):
@@ -30,12 +30,13 @@ def write_campaign(folder: Path, model: Path) -> Path:
         write_data(data / f"Toy{task_type}", task_type, seed)
         name = "first" if seed < 1 else "second"
         file.write_text(file.read_text().replace("benchmarks: [toy]", f"benchmarks: [{name}]"))
-    shutil.copytree(model, folder / "bge-en-icl-toy")
+    for style, model in models.items():
+        shutil.copytree(model, folder / f"bge-en-icl-{style}")
     path = folder / "nightly.yaml"
     path.write_text(
         "models:\n"
-        "  - embedded\n"
-        "  - {model: bge-en-icl-toy, profile: bge-en-icl}\n"
+        "  - {model: bge-en-icl-bytes, profile: bge-en-icl}\n"
+        "  - {model: bge-en-icl-llama, profile: bge-en-icl}\n"
         "benchmarks: [first, second]\n"
         "num_fewshot: [0, 2, all]\n"
         "registry_dir: registry\n"
@@ -95,7 +96,7 @@ class Workshop(NamedTuple):
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, model_dirs: dict[str, Path]) -> Workshop:
     folder = tmp_path_factory.mktemp("workshop")
-    write_campaign(folder, model_dirs["bytes"])
+    write_campaign(folder, model_dirs)
     run_to_the_end(folder, tmp_path_factory.mktemp("cache"))
     assert records(folder) == RECORDS
     return Workshop(folder, stable_contents(folder / "results"))

@@ -119,6 +119,23 @@ def test_the_mean_has_a_tighter_bound_than_the_tasks(made: Made) -> None:
     assert set(verdicts(outcome).values()) == {"WITHIN-NOISE"}
 
 
+def test_the_parts_of_an_aggregate_count_as_one_task_in_the_mean(made: Made) -> None:
+    base, other = read_run(made()), read_run(made())
+    for run, scores in ((base, (0.5, 0.5, 0.5, 0.5)), (other, (0.52, 0.52, 0.52, 0.5))):
+        for record, score in zip(run.records, scores, strict=True):
+            (main_row,) = [row for row in record["rows"] if row["is_main"]]
+            main_row.update(score=score, part_of="" if record["task_name"] == "MadeTopics" else "Whole")
+
+    outcome = check_results(other, base)
+
+    (mean,) = [one for one in outcome.comparisons if one.is_mean]
+    assert mean.task == "Mean (2 tasks)"
+    assert mean.difference == pytest.approx(0.01)
+    assert mean.bound is not None
+    assert mean.bound.value == pytest.approx(((0.0003**2 + 0.001**2 + 0.003**2) / 36 + 0.001**2 / 4) ** 0.5)
+    assert any("count as one task in the mean: Whole" in note for note in outcome.notes)
+
+
 # ---- a changed subject
 
 
@@ -198,6 +215,41 @@ def test_items_that_do_not_give_the_score_are_not_comparable(made: Made) -> None
     assert "items give" in outcome.tasks[0].reason
 
 
+def test_similarities_that_are_not_numbers_are_never_within_the_noise(made: Made) -> None:
+    import pyarrow as pa
+
+    class Damaged:
+        def __init__(self, run: Any) -> None:
+            self.path, self.manifest, self.records, self._run = run.path, run.manifest, run.records, run
+
+        def items(self, configuration: str, task: str) -> pa.Table:
+            items = self._run.items(configuration, task)
+            place = items.schema.get_field_index("cosine_scores")
+            return items.set_column(place, "cosine_scores", pa.array([float("nan")] * items.num_rows))
+
+    run = Damaged(read_run(made(tasks=("MadeSTS",), subject={"weights_sha": "c" * 64})))
+
+    outcome = check_results(
+        run, read_run(made(tasks=("MadeSTS",))), None, CheckOptions(**FAST, allowed=frozenset({"weights"}))
+    )
+
+    assert verdicts(outcome) == {"MadeSTS": "NOT-COMPARABLE"}
+
+
+def test_rounding_of_unchanged_tasks_widens_the_mean_s_interval(made: Made) -> None:
+    base = read_run(made())
+    other = read_run(made(shift=0.0001))
+    for record in other.records[:1]:
+        record["identity"]["subject"]["weights_sha"] = "c" * 64
+
+    outcome = check_results(other, base, None, CheckOptions(**FAST, allowed=frozenset({"weights"})))
+
+    (mean,) = [one for one in outcome.comparisons if one.is_mean]
+    assert mean.bound is None
+    assert mean.standard_error is not None and mean.standard_error > 0.0001
+    assert mean.verdict == Verdict.WITHIN_NOISE
+
+
 # ---- completeness
 
 
@@ -225,6 +277,28 @@ def test_nothing_in_common_is_never_a_pass(made: Made) -> None:
     outcome = judged(made(tasks=("MadeSTS",)), made(tasks=("MadeSearch",)))
 
     assert outcome.exit_code == 3
+
+
+def test_retrieval_for_the_board_of_air_bench_has_no_score_and_is_left_out(made: Made) -> None:
+    from harness.store.run_dir import RunDir
+
+    path = made()
+    (record,) = [one for one in read_run(path).records if one["task_name"] == "MadeSearch"]
+    protocol = {**record["identity"]["protocol"], "splits": [], "searched_splits": ["test"]}
+    identity = {**record["identity"], "protocol": protocol}
+    items = read_run(path).items("k0", "MadeSearch").slice(0, 0)
+    unscored = RunDir(path).write_task(
+        "k0", "MadeSearch", identity=identity, rows=[], items=items, mteb_result=None, details={}
+    )
+    manifest = json.loads((path / "manifest.json").read_text())
+    for task in manifest["tasks"]:
+        if task["task_name"] == "MadeSearch":
+            task["result_key"] = unscored["result_key"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+    assert set(verdicts(judged(path, path)).values()) == {"PASS"}
+    assert len(verdicts(judged(path, path))) == 3
+    assert judged(path, made()).count(Verdict.MISSING) == 1
 
 
 def test_a_partial_run_is_never_compared_with_a_full_one(made: Made) -> None:
@@ -262,7 +336,7 @@ def test_check_prints_the_worst_with_both_scores_and_writes_junit(made: Made, tm
     code, output = run_cli("check", other, "--baseline", base, "--junit", tmp_path / "check.xml")
 
     assert code == 1
-    assert output.splitlines()[-1] == "check FAILED: 4 REGRESSED"
+    assert output.splitlines()[-1] == "check FAILED: 4 REGRESSED; mean REGRESSED"
     assert "Worst 5 of 5:" in output
     assert "k0/MadeSTS: REGRESSED" in output
     assert "(-2.00, bound 0.03*, start value, not measured: STS)" in output
@@ -287,7 +361,7 @@ def test_github_gets_annotations_and_a_summary(made: Made, tmp_path: Path, monke
     commands = [line for line in output.splitlines() if line.startswith("::")]
     assert len(commands) == 6
     assert commands[0].startswith("::error title=REGRESSED k0/")
-    assert commands[-1] == "::error title=icl-harness check::check FAILED: 4 REGRESSED"
+    assert commands[-1] == "::error title=icl-harness check::check FAILED: 4 REGRESSED; mean REGRESSED"
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     table = [line for line in summary.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
@@ -356,6 +430,16 @@ def test_wrong_usage_is_one_line_and_exit_2(made: Made, capsys: Any, arguments: 
 
 def test_the_headline_counts_verdicts(made: Made) -> None:
     assert headline(judged(made(), made())) == "check passed: 4 PASS"
+
+
+def test_the_headline_says_that_the_mean_alone_fails(made: Made) -> None:
+    tasks = ("MadeTopics", "MadeSearch")  # bounds of 0.1 points each; their mean's is 0.07
+
+    outcome = judged(made(shift=-0.0009, tasks=tasks), made(tasks=tasks))
+
+    assert set(verdicts(outcome).values()) == {"WITHIN-NOISE"}
+    assert outcome.exit_code == 1
+    assert headline(outcome) == "check FAILED: 2 WITHIN-NOISE; mean REGRESSED"
 
 
 def test_neither_torch_nor_mteb_is_imported(made: Made) -> None:

@@ -63,8 +63,40 @@ def test_no_difference_has_p_one() -> None:
     assert normal_p(0.0, 0.0) == 1.0
 
 
-def test_the_smallest_p_is_one_over_the_number_of_permutations() -> None:
-    assert sign_flip_p(np.full(60, 0.5), np.random.default_rng(0), 999) == 1 / 1000
+def test_without_an_extreme_permutation_p_is_bounded_from_above() -> None:
+    few, many = np.full(12, 0.5), np.full(60, 0.5)
+    # The exact value is 2 / 2^12; Hoeffding's bound, 2 exp(-6), is the larger of the two and is not used.
+    assert sign_flip_p(few, np.random.default_rng(4), 99_999) >= 1 / 100_000
+    assert sign_flip_p(few, np.random.default_rng(4), 999) in [one / 1000 for one in (1, 2, 3)]
+    p = sign_flip_p(many, np.random.default_rng(0), 999)
+    assert 2 / 2.0**60 <= p <= 1 / 1000
+    assert p == pytest.approx(2 * np.exp(-30))
+
+
+@given(st.lists(st.floats(-1, 1, width=32), min_size=2, max_size=12).filter(any), st.integers(1, 50))
+def test_the_bound_is_never_below_the_exact_p(values: list[float], resamples: int) -> None:
+    units = np.asarray(values, dtype=float)
+
+    found = sign_flip_p(units, np.random.default_rng(1), resamples)
+
+    assert found >= min(exact_p(units), 1 / (1 + resamples)) - 1e-12
+
+
+def test_a_bootstrap_without_a_replicate_beyond_zero_takes_the_normal_tail() -> None:
+    replicates = np.random.default_rng(1).normal(0.06, 0.01, 1000)
+
+    assert bootstrap_p(replicates, 0.06) == pytest.approx(normal_p(0.06, float(replicates.std())))
+    assert bootstrap_p(replicates, 0.06) < 2 / 1001
+    assert bootstrap_p(np.full(1000, 0.1), 0.1) == 2 / 1001, "no spread gives no tail"
+    assert bootstrap_p(replicates - 0.06, 0.0) > 0.5
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_large_drop_survives_the_adjustment_over_thousands_of_tests(name: str) -> None:
+    _, good = made_items(TASKS[name][0], quality=0.9, seed=1, count=300)
+    _, bad = made_items(TASKS[name][0], quality=0.2, seed=1, count=300)
+
+    assert paired_test(record_of(name), good, bad, resamples=1000).p * 3000 < 0.05
 
 
 @given(st.lists(st.floats(-0.25, 0.25), min_size=3, max_size=15).filter(lambda one: np.std(one) > 1e-4))
@@ -142,6 +174,26 @@ def test_few_units_are_judged_by_student_and_many_by_flips() -> None:
     assert MIN_FLIPPED > 10
 
 
+def test_one_item_is_no_sample() -> None:
+    items = pa.table(
+        {"split": ["test"], "hf_subset": ["default"], "experiment": [0], "item": ["q"], "ndcg_cut_10": [0.5]}
+    )
+    other = items.set_column(4, "ndcg_cut_10", pa.array([0.25]))
+
+    with pytest.raises(NotPairedError, match="one item gives no spread"):
+        paired_test(record_of("MadeSearch"), items, other)
+
+
+def test_outcomes_that_are_not_numbers_are_not_paired() -> None:
+    _, items = made_items("Retrieval", quality=0.8, seed=1)
+    values = items["ndcg_cut_10"].to_numpy().copy()
+    values[3] = np.nan
+    damaged = items.set_column(items.schema.get_field_index("ndcg_cut_10"), "ndcg_cut_10", pa.array(values))
+
+    with pytest.raises(NotPairedError, match="not every experiment has every item"):
+        paired_test(record_of("MadeSearch"), items, damaged)
+
+
 def test_other_items_and_other_gold_labels_are_not_paired() -> None:
     _, items = made_items("STS", quality=0.6, seed=1)
     other_gold = items.set_column(items.schema.get_field_index("gold"), "gold", pa.array(np.zeros(items.num_rows)))
@@ -150,6 +202,8 @@ def test_other_items_and_other_gold_labels_are_not_paired() -> None:
         paired_test(record_of("MadeSTS"), items, items.slice(0, 10))
     with pytest.raises(NotPairedError, match="different gold labels"):
         paired_test(record_of("MadeSTS"), items, other_gold)
+    with pytest.raises(NotPairedError, match="one of the two runs has no gold labels"):
+        paired_test(record_of("MadeSTS"), items, items.drop_columns(["gold"]))
 
 
 def test_false_alarms_come_at_the_stated_rate() -> None:

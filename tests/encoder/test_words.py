@@ -348,6 +348,16 @@ def test_each_file_of_the_static_bag_is_part_of_its_identity(bag: Path, monkeypa
     )
 
 
+def test_the_packaged_static_bag_knows_related_words() -> None:
+    encoder = load_text_encoder("static-bag")
+    texts = ["a dog ran across the field", "the puppy chased a cat", "interest rates rose in the spring"]
+
+    vectors, _ = encoder.encode(texts, prompt_of("static-bag"), "query", normalize=True, where="test")
+
+    assert encoder.source.label == "baseline"
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
+
+
 def test_an_installation_without_the_static_bag_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "static_bag_directory", lambda: tmp_path)
 

@@ -44,7 +44,7 @@ def test_fetched_set_is_searched_offline_and_a_truncated_one_is_refused(
     words = command("run", "--offline", "--model", str(model_dirs["bytes"]), "--profile", "bge-en-icl", *FILTER)
     run = subprocess.run(
         [*words, "--num-fewshot", "0", "--output-dir", str(tmp_path / "out")],
-        env=environment(hub, tmp_path), capture_output=True, text=True, timeout=300, cwd=tmp_path,
+        env=environment(hub, tmp_path), capture_output=True, text=True, timeout=600, cwd=tmp_path,
     )  # fmt: skip
 
     assert refused.returncode != 0

@@ -73,7 +73,7 @@ def command(*arguments: str) -> list[str]:
 
 def fetch(hub: Hub, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     words = command("fetch", "--wait", "0.05", "--timeout", "1", *arguments)
-    return subprocess.run(words, env=environment(hub, folder), capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, env=environment(hub, folder), capture_output=True, text=True, timeout=600)
 
 
 def snapshot(folder: Path, name: str = MODEL) -> Path:
@@ -279,7 +279,7 @@ def test_too_full_disk_is_told_before_anything_is_downloaded(hub: Hub, tmp_path:
         f"sys.exit(main(['fetch', '--model', '{MODEL}']))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(hub, tmp_path), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment(hub, tmp_path), capture_output=True, text=True, timeout=600
     )
 
     assert done.returncode == 74

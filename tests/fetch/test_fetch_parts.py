@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, DatasetUnavailableError, StorageError
@@ -20,6 +20,7 @@ from harness.fetch.state import FetchState, ItemState
 from harness.fetch.verify import content_problem, missing_model_files, safetensors_problem
 
 
+@settings(deadline=None)
 @given(
     failures=st.integers(1, 200),
     asked=st.one_of(st.none(), st.floats(0, 600)),
@@ -46,6 +47,7 @@ def test_waits_grow_exponentially_and_differ_between_clients() -> None:
     assert policy.wait_seconds(1, None, random.Random(1)) != policy.wait_seconds(1, None, random.Random(2))
 
 
+@settings(deadline=None)
 @given(failures=st.integers(0, 12), attempts=st.integers(1, 8))
 def test_attempts_are_counted_exactly(failures: int, attempts: int) -> None:
     calls, waits = [], []
@@ -70,6 +72,7 @@ def git_blob(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=300), at=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_every_changed_byte_and_length_is_found(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, at: int, flip: int
@@ -89,6 +92,7 @@ def test_every_changed_byte_and_length_is_found(
             assert content_problem(path, size=len(content), etag=etag) == "its content does not match its hash"
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 10**6))
 def test_cut_safetensors_file_is_found(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     import numpy as np

@@ -86,7 +86,7 @@ def test_run_works_offline_after_fetch_also_when_downloads_were_cut(
     words = command("run", "--offline", "--model", MODEL, "--profile", "bge-en-icl", "--tasks", TASKS)
     words += ["--num-fewshot", "0,2", "--output-dir", str(tmp_path / "out")]
     done = subprocess.run(
-        words, env=environment(hub, tmp_path), capture_output=True, text=True, timeout=300, cwd=tmp_path
+        words, env=environment(hub, tmp_path), capture_output=True, text=True, timeout=600, cwd=tmp_path
     )
 
     assert done.returncode == 0, done.stderr
@@ -133,11 +133,11 @@ def test_run_loads_a_hub_model_at_the_revision_that_is_asked_for(tmp_path: Path,
         words = command("run", "--quiet", "--model", MODEL, "--revision", COMMIT, "--profile", "bge-en-icl")
         words += ["--benchmark", "mini", "--limit", "4", "--output-dir", str(tmp_path / "out")]
         done = subprocess.run(
-            words, env=environment(hub, tmp_path), capture_output=True, text=True, timeout=300, cwd=tmp_path
+            words, env=environment(hub, tmp_path), capture_output=True, text=True, timeout=600, cwd=tmp_path
         )
         wrong = subprocess.run(
             [*words[:-1], str(tmp_path / "other"), "--revision", "v9"],
-            env=environment(hub, tmp_path), capture_output=True, text=True, timeout=300, cwd=tmp_path,
+            env=environment(hub, tmp_path), capture_output=True, text=True, timeout=600, cwd=tmp_path,
         )  # fmt: skip
 
     assert done.returncode == 0, done.stderr

@@ -23,10 +23,10 @@ from harness.errors import ConfigError
 from harness.plan import plan as planning
 from harness.plan.cost import store_bytes
 from harness.plan.lengths import LIMITS, TokenCurve, lognormal_cut
-from harness.plan.model import AIR_TABLE, UNKNOWN, Plan, Rate
+from harness.plan.model import AIR_TABLE, COUNTED_NOW, UNKNOWN, Plan, Rate
 from harness.plan.plan import make_plan, rate_of_run
 from harness.plan.statistics import STATISTICS_FILE, TaskStatistics, group_from_json, load_statistics
-from harness.registry.air_bench import air_bench_sets
+from harness.registry.air_bench import air_bench_sets, is_air_bench
 from harness.registry.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,14 @@ def test_shared_prefix_is_counted_once_and_unshared_for_every_query() -> None:
 
 @pytest.mark.parametrize(
     ("benchmark", "names"),
-    [("MTEB(eng, v1)", 67), ("MTEB(eng, v2)", 41), ("AIR-Bench_24.04", 28), ("AIR-Bench_24.05", 69), ("mini", 8)],
+    [
+        ("MTEB(eng, v1)", 67),
+        ("MTEB(eng, v2)", 41),
+        ("AIR-Bench_24.04", 28),
+        ("AIR-Bench_24.05", 69),
+        ("AIR-Bench_mini", 3),
+        ("mini", 24),
+    ],
 )
 def test_every_task_of_every_benchmark_is_planned(benchmark: str, names: int) -> None:
     plan = plan_for("BAAI/bge-en-icl", "0,all", benchmark=benchmark)
@@ -183,9 +190,12 @@ def test_every_task_of_every_benchmark_is_planned(benchmark: str, names: int) ->
     assert len({one.task for one in plan.tasks}) == names
     for one in plan.tasks:
         assert one.source != UNKNOWN
-        assert 0 < one.cost.tokens <= one.cost.tokens_unshared
-        assert one.cost.texts >= one.cost.distinct > 0
+        assert one.cost.tokens <= one.cost.tokens_unshared
+        assert one.cost.texts >= one.cost.distinct
+        # A task whose texts all came with earlier ones costs nothing (the zero-shot probes of mini).
+        assert one.cost.tokens > 0 or one.shared_texts == one.cost.texts
     assert plan.embed_dim == 4096
+    assert COUNTED_NOW not in {one.source for one in plan.tasks}  # nothing is read but our own statistics
 
 
 @pytest.mark.parametrize("version", ["AIR-Bench_24.04", "AIR-Bench_24.05"])
@@ -218,7 +228,7 @@ def test_shipped_statistics_are_those_of_the_installed_mteb() -> None:
     stored = json.loads(STATISTICS_FILE.read_text(encoding="utf-8"))
     files = {path.stem: path for path in (Path(mteb.__file__).parent / "descriptive_stats").rglob("*.json")}
     for entry in Registry.load():
-        if entry.name.startswith("air-bench/") or entry.parts or entry.data is not None:
+        if is_air_bench(entry.name) or entry.parts or entry.data is not None:
             continue
         statistics = json.loads(files[entry.name].read_text(encoding="utf-8"))
         task = mteb.get_task(entry.name, eval_splits=list(entry.splits))
@@ -282,7 +292,9 @@ def test_store_bytes_are_what_the_store_takes(tmp_path: Path) -> None:
     assert store_bytes(texts, dim) == pytest.approx(taken, rel=0.1)
 
 
-def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(tmp_path: Path) -> None:
+def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = plan_for(tasks="STS16")
     cost = plan.total()
 
@@ -297,6 +309,14 @@ def test_hours_follow_from_either_rate_and_a_finished_run_gives_one(tmp_path: Pa
     )
     with pytest.raises(ConfigError, match="no run directory in which texts were encoded"):
         rate_of_run(tmp_path)
+    arguments = ["plan", "-m", "embedded", "-t", "MiniReranking,MiniSTS", "-k", "0", "--compare", str(tmp_path / "run")]
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert f"506 / {details['texts']}" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    recorded = {one["task"]: one["recorded"] for one in json.loads(capsys.readouterr().out)["tasks"]}
+    assert recorded["MiniSTS"] is None
+    assert recorded["MiniReranking"]["tokens"] == details["tokens"]
 
 
 def test_other_splits_than_the_statistics_know_are_named_not_guessed() -> None:
@@ -383,6 +403,7 @@ def test_campaign_is_planned_run_by_run(tmp_path: Path, capsys: pytest.CaptureFi
         (["-t", "STS16", "--texts-per-second", "1", "--tokens-per-second", "1"], "give one of"),
         (["-t", "STS16", "--texts-per-second", "0"], "texts-per-second"),
         (["-t", "STS16", "--rate-from", "nowhere"], "no run directory"),
+        (["-t", "STS16", "--compare", "nowhere"], "no run directory"),
         (["-t", "STS16", "-m", "nonsense"], "is no directory, no built-in name and no hub id"),
         (["-t", "STS16", "-m", "org/unknown"], "no profile"),
     ],

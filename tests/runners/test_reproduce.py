@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,7 @@ settings = st.fixed_dictionaries(
 )
 
 
+@hypothesis.settings(deadline=None)
 @given(values=settings)
 def test_command_line_is_read_back_to_the_same_settings(values: dict[str, Any]) -> None:
     config = build_config(values)

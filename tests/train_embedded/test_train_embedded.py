@@ -18,11 +18,12 @@ from harness.prompts.template import build_prompt
 from harness.registry.spec import FewShotExample
 from tools.train_embedded.attributes import WordClasses, own_attributes
 from tools.train_embedded.bag import principal_axes
-from tools.train_embedded.episodes import CANDIDATES, EpisodeMaker
+from tools.train_embedded.episodes import CANDIDATES, Episode, EpisodeMaker
 from tools.train_embedded.families import UNSEEN_VALUES, Families
 from tools.train_embedded.grammar import sentences
+from tools.train_embedded.matching import Matching, prepare
 from tools.train_embedded.overlap import overlapping
-from tools.train_embedded.plant import MATCH_DIMS, Plant, plant, trainable
+from tools.train_embedded.plant import MATCH_DIMS, Plant, plant, set_matching
 from tools.train_embedded.prompts import Encoder, bare, encode_all, fork
 from tools.train_embedded.tokenizer import BOS, EOS, RESPONSE, train_tokenizer
 from tools.train_embedded.wordnet import WordNet
@@ -33,14 +34,19 @@ CLASSES = {
     "fruit tree": ("a tree that bears fruit", "appletree peartree figtree plumtree cherrytree limetree olivetree"),
     "weapon": ("any instrument or instrumentality used in fighting", "spear club bow sling dagger lance whip"),
     "vessel": ("a craft for water", "canoe raft barge kayak yacht dinghy trawler"),
-    "musical instrument": ("any of various devices or contrivances that make music", "lute lyre fiddle zither oboe tuba gong"),
+    "musical instrument": (
+        "any of various devices or contrivances that make music",
+        "lute lyre fiddle zither oboe tuba gong",
+    ),
 }
 
 
 def line(offset: int, kind: str, lex: str, words: list[str], pointers: list[tuple[str, int, str]], gloss: str) -> str:
     named = " ".join(f"{word.replace(' ', '_')} 0" for word in words)
     links = " ".join(f"{symbol} {target:08d} {part} 0000" for symbol, target, part in pointers)
-    return f"{offset:08d} {lex} {kind} {len(words):02x} {named} {len(pointers):03d} {links} | {gloss}  ".replace("  |", " |")
+    return f"{offset:08d} {lex} {kind} {len(words):02x} {named} {len(pointers):03d} {links} | {gloss}  ".replace(
+        "  |", " |"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +88,10 @@ def test_wordnet_reader_finds_words_glosses_examples_and_classes(wordnet: Path) 
     database = WordNet(wordnet)
     canoe = next(synset for synset in database if "canoe" in synset.words)
 
-    assert (canoe.definition, canoe.examples) == ("a canoe that people know", ("we saw the old canoe beside the tall wall",))
+    assert (canoe.definition, canoe.examples) == (
+        "a canoe that people know",
+        ("we saw the old canoe beside the tall wall",),
+    )
     assert (canoe.frequency, database.synsets[canoe.parents[0]].words) == (5, ("vessel",))
     names = [attribute.name for attribute in WordClasses(database, Families(database)).nouns()]
     assert names == ["fruit tree", "vessel"]
@@ -126,7 +135,10 @@ def test_overlap_finds_a_repeated_sentence_and_leaves_short_labels() -> None:
     from harness.audit.sources import EvaluationText
 
     training = ["The cat sat on the warm brown mat.", "card payment", "nothing like it anywhere at all"]
-    evaluation = [EvaluationText("T", "test", "0", "the cat sat on the warm brown mat"), EvaluationText("T", "test", "1", "card payment")]
+    evaluation = [
+        EvaluationText("T", "test", "0", "the cat sat on the warm brown mat"),
+        EvaluationText("T", "test", "1", "card payment"),
+    ]
 
     hits, short, compared = overlapping(training, evaluation)
 
@@ -141,7 +153,7 @@ def planted() -> tuple[object, Encoder, np.ndarray]:
     encode = Encoder(tokenizer)
     blank = sorted({*encode("a\n")[1:], *encode("a\n\n")[1:]})
     bag[blank] = 0.0
-    return plant(bag, np.eye(MATCH_DIMS, 240), Plant(), 0, blank).eval(), encode, bag
+    return plant(bag, Plant(), 0, blank).eval(), encode, bag
 
 
 def test_planted_model_is_the_static_bag_on_bare_texts_and_on_prompts_without_examples(
@@ -156,6 +168,19 @@ def test_planted_model_is_the_static_bag_on_bare_texts_and_on_prompts_without_ex
             assert cosine > 1 - 1e-4
 
 
+def test_another_comparison_changes_nothing_without_examples(planted: tuple[object, Encoder, np.ndarray]) -> None:
+    _, encode, bag = planted
+    model = plant(bag, Plant(), 0, []).eval()
+    rng = np.random.default_rng(1)
+    query, key = rng.standard_normal((2, MATCH_DIMS, 240))
+    asked = [fork(encode, "Find texts that mean the same.", [text], [""]) for text in sentences(10, 5)]
+    before = np.concatenate(encode_all(model, asked))
+    with torch.no_grad():
+        set_matching(model, query, key, 0.1 * rng.standard_normal((240, 240)))
+
+    assert np.abs(np.concatenate(encode_all(model, asked)) - before).max() < 1e-4
+
+
 def test_a_fork_has_the_state_of_the_prompt_that_ends_there(planted: tuple[object, Encoder, np.ndarray]) -> None:
     model, encode, _ = planted
     texts, labels = ["a red dog", "the blue ship sank", "she wore a hat"], ["dog", "ship", "hat"]
@@ -166,14 +191,23 @@ def test_a_fork_has_the_state_of_the_prompt_that_ends_there(planted: tuple[objec
         assert np.abs(alone[-1] - together[shots]).max() < 1e-5
 
 
-def test_training_may_not_touch_what_tells_segments_apart(planted: tuple[object, Encoder, np.ndarray]) -> None:
-    model, _, _ = planted
-    masks = trainable(model)
+def test_the_fitted_function_is_what_the_planted_decoder_computes(planted: tuple[object, Encoder, np.ndarray]) -> None:
+    model, encode, _ = planted
+    settings = Plant()
+    texts, labels = ["a red dog", "the blue ship sank", "she wore a hat"], ["dog", "ship", "hat"]
+    table = model.embed_tokens.weight.detach().numpy()[:, :240].copy()  # type: ignore[attr-defined]
+    episode = Episode(
+        "Find it.", False, tuple(texts), tuple(labels), (("dog", "ship", "hat", "a", "b", "c", "d", "e"),) * 3
+    )
+    data = prepare(encode, table, [episode])
+    fitted = Matching(MATCH_DIMS, settings.mean, settings.match, settings.found, settings.answer)
+    with torch.no_grad():
+        ours = fitted(torch.from_numpy(table)[data.tokens.clamp(min=0)], data.tokens >= 0, data.responses).numpy()
 
-    assert not [name for name in masks if "layers.0." in name or "norm" in name]
-    for name, mask in masks.items():
-        if "o_proj" in name or "down_proj" in name:
-            assert not mask[240:].any()
+    states = encode_all(model, [fork(encode, "Find it.", texts, labels)])[0][1:, :240]
+
+    cosine = (states * ours).sum(1) / np.linalg.norm(states, axis=1) / np.linalg.norm(ours, axis=1)
+    assert cosine.min() > 0.995
 
 
 def test_prompts_of_training_are_the_ids_that_the_harness_encodes() -> None:
@@ -187,7 +221,9 @@ def test_prompts_of_training_are_the_ids_that_the_harness_encodes() -> None:
         [FewShotExample(query=query, response=response, origin="test") for query, response in examples],
     )
     ids = backend.tokenize(["She wore a hat."], prompt, "query", 512).ids[0]  # type: ignore[union-attr]
-    ours = fork(encode, "Find the label.", [*[q for q, _ in examples], "She wore a hat."], [*[r for _, r in examples], ""])
+    ours = fork(
+        encode, "Find the label.", [*[q for q, _ in examples], "She wore a hat."], [*[r for _, r in examples], ""]
+    )
     without_forks = [token for place, token in enumerate(ours.ids) if place not in ours.forks[:-1]]
 
     assert without_forks == ids

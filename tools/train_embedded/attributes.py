@@ -13,8 +13,24 @@ MAX_VALUES = 60
 MAX_IMPLIED = 8
 # Attribute nouns of adjectives that belong to an unseen family.
 _BANNED_ADJECTIVES = frozenset(
-    "quantity number numerousness amount duration timing time frequency sufficiency adequacy multiplicity magnitude "
-    "handedness laterality sex gender".split()
+    [
+        "quantity",
+        "number",
+        "numerousness",
+        "amount",
+        "duration",
+        "timing",
+        "time",
+        "frequency",
+        "sufficiency",
+        "adequacy",
+        "multiplicity",
+        "magnitude",
+        "handedness",
+        "laterality",
+        "sex",
+        "gender",
+    ]
 )
 # Held out for validation, values and all.
 HELD_OUT_ADJECTIVES = frozenset({"temperature", "age", "speed", "weight", "distance", "wetness"})

@@ -95,7 +95,7 @@ def train_bag(
             optimizer.step()
             if step < steps - 1:
                 schedule.step()
-            log(step, float(loss))
+            log(step, float(loss.detach()))
             step += 1
     return table.detach().numpy()
 

@@ -30,7 +30,18 @@ _START = (
     "on the old photo {who} appears", "in this story {who} travels", "{who} had to stop", "as usual {who} arrived late",
     "we heard that {who} got lost", "it so happened that {who} returned", "{who} told us a long tale", "as i remember {who} left",
 )  # fmt: skip
-_WHO = ("she", "he", "somebody", "the visitor", "a stranger", "they", "my neighbour", "the guest", "one of them", "a friend")
+_WHO = (
+    "she",
+    "he",
+    "somebody",
+    "the visitor",
+    "a stranger",
+    "they",
+    "my neighbour",
+    "the guest",
+    "one of them",
+    "a friend",
+)
 _NOUN = (
     "next to the {x}", "with a {x}", "talking about a {x}", "thinking of the {x}", "beside a picture of a {x}", "because of the {x}",
     "while the {x} could be seen", "not far from a {x}", "having paid for the {x}", "asking for another {x}", "without the {x}",
@@ -143,20 +154,23 @@ class EpisodeMaker:
         rows = [self._sentence_with(target) if natural else self._sentence(target) for _ in range(shots + 1)]
         if len(attribute.values) > shots:
             seen: set[str] = set()
-            for place, row in enumerate(rows):
+            for place in range(len(rows)):
                 for _ in range(4):  # other values than the examples before show, where that is easy
-                    if row.labels[target] not in seen:
+                    if rows[place].labels[target] not in seen:
                         break
-                    row = self._sentence_with(target) if natural else self._sentence(target)
-                rows[place] = row
-                seen.add(row.labels[target])
+                    rows[place] = self._sentence_with(target) if natural else self._sentence(target)
+                seen.add(rows[place].labels[target])
         candidates = [self._candidates(row, target) for row in rows]
         if any(len(one) < CANDIDATES for one in candidates):
             return None
         precise = rng.random() < precise_share
         instruction = rng.choice(PRECISE).format(attribute.name) if precise else rng.choice(VAGUE)
         return Episode(
-            instruction, precise, tuple(r.text for r in rows), tuple(r.labels[target] for r in rows), tuple(map(tuple, candidates))
+            instruction,
+            precise,
+            tuple(r.text for r in rows),
+            tuple(r.labels[target] for r in rows),
+            tuple(map(tuple, candidates)),
         )
 
     def _target(self) -> int:
@@ -199,7 +213,9 @@ class EpisodeMaker:
             if target not in second.labels:
                 pair = [first.text, second.text]
                 self.rng.shuffle(pair)
-                return Labelled(self.rng.choice((" and ", "; ", ", while ")).join(pair), {**second.labels, **first.labels})
+                return Labelled(
+                    self.rng.choice((" and ", "; ", ", while ")).join(pair), {**second.labels, **first.labels}
+                )
         return first
 
     def _sentence(self, target: int) -> Labelled:

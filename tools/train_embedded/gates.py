@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+
+from tools.train_embedded.episodes import Episode
+from tools.train_embedded.prompts import Encoder, bare, encode_all, fork
 
 Encode = Callable[[Sequence[str]], np.ndarray]
 """Texts to `[N, D]` vectors, as queries of the task or as bare documents."""
@@ -46,7 +49,10 @@ def emotion_score(encode: Encode, data: Path) -> float:
     scores = []
     for _ in range(EMOTION_DRAWS):
         chosen = np.concatenate(
-            [rng.permutation(np.flatnonzero(labels[:half] == label))[:EMOTION_TRAIN_PER_LABEL] for label in np.unique(labels)]
+            [
+                rng.permutation(np.flatnonzero(labels[:half] == label))[:EMOTION_TRAIN_PER_LABEL]
+                for label in np.unique(labels)
+            ]
         )
         model = LogisticRegression(max_iter=100, random_state=0).fit(vectors[chosen], labels[chosen])
         scores.append(model.score(vectors[half:], labels[half:]))
@@ -56,3 +62,20 @@ def emotion_score(encode: Encode, data: Path) -> float:
 def validate(encode: Encode, data: Path) -> Validation:
     """Return both scores."""
     return Validation(sts_score(encode, data), emotion_score(encode, data))
+
+
+def shots_accuracy(model: Any, encode: Encoder, episodes: Sequence[Episode]) -> np.ndarray:
+    """Return the share of right answers for each number of examples, over episodes of the same number.
+
+    Returns:
+        `[K + 1]`.
+    """
+    labels = sorted({label for episode in episodes for one in episode.candidates for label in one})
+    found = encode_all(model, [bare(encode, label) for label in labels])
+    vectors = {label: vector[0] for label, vector in zip(labels, found, strict=True)}
+    asked = encode_all(model, [fork(encode, one.instruction, one.texts, one.labels) for one in episodes])
+    right = np.zeros(len(episodes[0].texts))
+    for episode, states in zip(episodes, asked, strict=True):
+        for place, (state, choices) in enumerate(zip(states, episode.candidates, strict=True)):
+            right[place] += int(np.argmax([state @ vectors[label] for label in choices])) == 0
+    return right / len(episodes)

@@ -68,7 +68,10 @@ def _thinned(rows: Sequence[dict[str, float]], most: int = 200) -> Sequence[dict
 
 def _panel(title: str, values: Sequence[float], top: int) -> list[str]:
     """One curve, smoothed over some steps."""
-    smooth = [sum(values[max(0, i - SMOOTHED + 1) : i + 1]) / len(values[max(0, i - SMOOTHED + 1) : i + 1]) for i in range(len(values))]
+    smooth = [
+        sum(values[max(0, i - SMOOTHED + 1) : i + 1]) / len(values[max(0, i - SMOOTHED + 1) : i + 1])
+        for i in range(len(values))
+    ]
     low, high = min(smooth), max(smooth)
     span = (high - low) or 1.0
     width, height = WIDTH - 2 * MARGIN, HEIGHT - 2 * 28

@@ -35,7 +35,9 @@ def evaluation_texts(registry: Registry, data_dir: Path | None) -> Iterator[Eval
                 yield EvaluationText(task.name, "examples", str(number), example.response)
 
 
-def overlapping(texts: Iterable[str], evaluation: Iterable[EvaluationText]) -> tuple[dict[str, set[str]], int, Counter[str]]:
+def overlapping(
+    texts: Iterable[str], evaluation: Iterable[EvaluationText]
+) -> tuple[dict[str, set[str]], int, Counter[str]]:
     """Return the training texts that an evaluation repeats.
 
     Returns:
@@ -63,12 +65,11 @@ def overlapping(texts: Iterable[str], evaluation: Iterable[EvaluationText]) -> t
 def main(wordnet: Path, data_dir: Path | None, episodes: int, write: bool) -> None:
     """Print the training texts that an evaluation at hand repeats."""
     from tools.train_embedded.data import EXCLUDED, excluded, text_hash
-    from tools.train_embedded.ordinary import ALIKE, ANSWERS, SORTING
     from tools.train_embedded.pipeline import Settings, episode_texts, training_texts
     from tools.train_embedded.wordnet import WordNet
 
     database = WordNet(wordnet)
-    texts = [*training_texts(database, Settings()), *episode_texts(database, episodes), *ALIKE, *ANSWERS, *SORTING]
+    texts = [*training_texts(database, Settings()), *episode_texts(database, episodes)]
     hits, short, compared = overlapping(texts, evaluation_texts(Registry.load(), data_dir))
     for text, tasks in list(hits.items())[:MAX_LISTED]:
         click.echo(f"{', '.join(sorted(tasks))}: {text}")

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tools.train_embedded.model import CONTENT, HEAD_DIM, HEADS, HIDDEN, LAYERS, new_model
+from tools.train_embedded.model import CONTENT, HEAD_DIM, HEADS, HIDDEN, new_model
 from tools.train_embedded.tokenizer import BOS, EOS, INSTRUCT, QUERY, RESPONSE
 
 CONST = 240
@@ -41,6 +41,8 @@ LABEL = 250
 FLAG_SIZE = 0.6
 MAX_CONTENT = 0.6
 """Largest norm of a token's content, of a whole of 1."""
+EMPTY = 1e-4
+"""Content of `</s>`: what is left of an empty text, which must have some direction; a thousandth of any other's content."""
 _U = HIDDEN**0.5
 _MATCH_PAIRS = range(8, 28)
 MATCH_DIMS = 2 * len(_MATCH_PAIRS)
@@ -50,27 +52,25 @@ MATCH_DIMS = 2 * len(_MATCH_PAIRS)
 class Plant:
     """The numbers of the planted weights that are chosen on validation data."""
 
-    mean: float = 0.1
-    """How much of the mean of its tokens a token adds to its stream (layer 1)."""
-    match: float = 4.0
+    mean: float = 0.03
+    """How much of the mean of its tokens a token adds to its stream (layer 1). Small, so that norms, by which all else is divided, stay."""
+    match: float = 12.0
     """Sharpness of the comparison of responses and query tokens (layer 2)."""
-    found: float = 0.15
+    found: float = 0.045
     """How much of the tokens found `<response>` adds (layer 2)."""
     answer: float = 0.3
     """How much of that `</s>` adds (layer 3)."""
-    gate: float = 60.0
+    gate: float = 80.0
     """Slope of the gate in the share of `LABEL` (layer 3)."""
-    threshold: float = 0.1
+    threshold: float = 0.17
     """Share at which the gate is half open."""
-    output: float = 1.0
-    """Norm of an output vector."""
+    output: float = 3.3
+    """Scale of the output vectors; their norm, about 1.7, decides how strongly a logistic regression on them is regularised."""
 
 
 def _attention(model: Any, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     attention = model.layers[layer].self_attn
-    return tuple(
-        getattr(attention, f"{name}_proj").weight.data for name in "qkvo"
-    )  # type: ignore[return-value]
+    return tuple(getattr(attention, f"{name}_proj").weight.data for name in "qkvo")  # type: ignore[return-value]
 
 
 def _set(weight: Tensor, heads: range, slot: int, sources: dict[int, float]) -> None:
@@ -89,12 +89,11 @@ def _identity(v: Tensor, o: Tensor, scale: float, extra: dict[int, int] | None =
         o[target, target] += scale
 
 
-def plant(bag: np.ndarray, projection: np.ndarray, settings: Plant, seed: int, blank: Sequence[int] = ()) -> Any:
+def plant(bag: np.ndarray, settings: Plant, seed: int, blank: Sequence[int] = ()) -> Any:
     """Return the planted model.
 
     Args:
         bag: `[V, CONTENT]` token vectors of the static bag.
-        projection: `[MATCH_DIMS, CONTENT]`: where responses and query tokens are compared.
         settings: see `Plant`.
         seed: of the weights that have no effect yet.
         blank: tokens without meaning (line breaks).
@@ -113,7 +112,7 @@ def plant(bag: np.ndarray, projection: np.ndarray, settings: Plant, seed: int, b
         _embed(model.embed_tokens.weight.data, bag, blank)
         _kinds(model)
         _means(model, settings)
-        _matching(model, projection, settings)
+        _matching(model, settings)
         _answer(model, settings)
         model.norm.weight.data[:CONTENT] = settings.output
         model.norm.weight.data[CONTENT:] = 0.0
@@ -130,6 +129,7 @@ def _embed(table: Tensor, bag: np.ndarray, blank: Sequence[int]) -> None:
         table[token, :CONTENT] = 0.0
         table[token, dim] = FLAG_SIZE
     table[list(blank), :CONTENT] = 0.0
+    table[EOS, 0] = EMPTY
     table[:, CONST] = (1.0 - table.square().sum(1)).clamp(min=0.0).sqrt()
 
 
@@ -138,53 +138,6 @@ _MARK = FLAG_SIZE * _U
 _ONE = (1.0 - FLAG_SIZE**2) ** 0.5 * _U
 """The constant of a marker behind RMSNorm."""
 _ROOT = HEAD_DIM**0.5
-
-
-def trainable(model: Any) -> dict[str, Tensor]:
-    """Return masks of the weights that training may change: those that handle content.
-
-    The shares that tell segments apart are multiplied by hundreds, so that a change of a thousandth in them would undo
-    them. Layer 0 and everything that writes to or compares the other dimensions stays as planted.
-
-    Returns:
-        Name -> 0 or 1 in the weight's shape; a weight that is not named stays whole.
-    """
-    match = torch.zeros(HEADS * HEAD_DIM)
-    for head in range(HEADS):
-        for pair in _MATCH_PAIRS:
-            match[[head * HEAD_DIM + pair, head * HEAD_DIM + pair + HEAD_DIM // 2]] = 1.0
-    content = torch.zeros(HIDDEN)
-    content[:CONTENT] = 1.0
-    masks: dict[str, Tensor] = {}
-    for name, weight in model.named_parameters():
-        mask = torch.zeros_like(weight)
-        if name.startswith("embed"):
-            mask += content
-            mask[list(FLAG)] = 0.0
-        elif "layers.0." in name or "norm" in name:
-            continue
-        elif "q_proj" in name or "k_proj" in name:
-            mask += match[:, None] * (1.0 if "layers.1." in name and "q_proj" in name else content)
-        elif "v_proj" in name:
-            mask += content[:, None] * content
-        elif "o_proj" in name:
-            mask += content[:, None] * content
-        elif "down_proj" in name:
-            mask += content[:, None]
-        else:
-            mask += 1.0
-        masks[name] = mask
-    return masks
-
-
-def keep_norms(model: Any) -> None:
-    """Give every token vector norm 1 again, by its constant; content beyond `MAX_CONTENT` is scaled down."""
-    with torch.no_grad():
-        table = model.embed_tokens.weight
-        norms = table[:, :CONTENT].norm(dim=1, keepdim=True)
-        table[:, :CONTENT] *= (MAX_CONTENT / norms.clamp(min=1e-9)).clamp(max=1.0)
-        table[:, CONST] = 0.0
-        table[:, CONST] = (1.0 - table.square().sum(1)).clamp(min=0.0).sqrt()
 
 
 def _kinds(model: Any) -> None:
@@ -221,46 +174,78 @@ def _only_own_text(q: Tensor, k: Tensor, kind: int) -> None:
     _set(k, heads, 30, {COUNT: 600.0 / _SEG})
 
 
+def _look_at_begin(q: Tensor, k: Tensor, strength: float, *but: int) -> None:
+    """All tokens but those of some kinds see `<s>` alone, which carries no content, and so stay as they are."""
+    heads = range(HEADS)
+    _set(q, heads, 28, {CONST: strength * _ROOT / (_ONE * _MARK)})
+    for kind in but:
+        _set(q, heads, 28, {FLAG[kind]: -strength * _ROOT / (_MARK * _MARK)})
+    _set(k, heads, 28, {FLAG[BOS]: 1.0})
+
+
 def _means(model: Any, settings: Plant) -> None:
     q, k, v, o = _attention(model, 1)
     heads = range(HEADS)
     _only_own_text(q, k, EOS)
     # <response> sees the responses before it, with their markers
     _set(q, heads, 29, {FLAG[RESPONSE]: -1.0 * _ROOT / _MARK})
-    far = {INSIDE_INSTRUCTION: 600.0 / _SEG, INSIDE_QUERY: 600.0 / _SEG, FLAG[BOS]: 40.0 / _MARK, FLAG[EOS]: 40.0 / _MARK}
+    far = {
+        INSIDE_INSTRUCTION: 600.0 / _SEG,
+        INSIDE_QUERY: 600.0 / _SEG,
+        FLAG[BOS]: 40.0 / _MARK,
+        FLAG[EOS]: 40.0 / _MARK,
+    }
     _set(k, heads, 29, far)
-    # all others look at <s>, which carries no content
-    _set(q, heads, 28, {CONST: 40.0 * _ROOT / (_ONE * _MARK)})
-    for kind in (EOS, RESPONSE):
-        _set(q, heads, 28, {FLAG[kind]: -40.0 * _ROOT / (_MARK * _MARK)})
-    _set(k, heads, 28, {FLAG[BOS]: 1.0})
+    _look_at_begin(q, k, 300.0, EOS, RESPONSE)
     _identity(v, o, settings.mean, {LABEL: FLAG[RESPONSE]})
 
 
-def _matching(model: Any, projection: np.ndarray, settings: Plant) -> None:
-    q, k, v, o = _attention(model, 2)
+def _matching(model: Any, settings: Plant) -> None:
+    q, k, _, _ = _attention(model, 2)
     heads = range(HEADS)
     _only_own_text(q, k, RESPONSE)
-    _set(q, heads, 29, {FLAG[EOS]: 40.0 * _ROOT / (_MARK * _MARK)})
-    _set(k, heads, 29, {FLAG[BOS]: 1.0})
-    rows = torch.from_numpy(projection.astype(np.float32))
-    slots = [slot for pair in _MATCH_PAIRS for slot in (pair, pair + 32)]
-    for head in heads:
-        for row, slot in enumerate(slots):
-            q[head * HEAD_DIM + slot, :CONTENT] += settings.match * rows[row]
-            k[head * HEAD_DIM + slot, :CONTENT] += rows[row]
-    _identity(v, o, settings.found)
+    _look_at_begin(q, k, 300.0, RESPONSE)
+    # without examples there is nothing to compare: <response> looks at <s> too, and stays empty
+    _set(
+        q, heads, 28, {COUNT: 2000.0 * _ROOT / (_SEG * _MARK), FLAG[RESPONSE]: -0.3 * 2000.0 * _ROOT / (_MARK * _MARK)}
+    )
+    first_axes = np.eye(MATCH_DIMS, CONTENT)  # they hold the most
+    set_matching(model, settings.match * first_axes, first_axes, settings.found * np.eye(CONTENT))
+
+
+def set_matching(model: Any, query: np.ndarray, key: np.ndarray, value: np.ndarray) -> None:
+    """Plant how responses and query tokens are compared, and what of the tokens found is added (layer 2).
+
+    Args:
+        model: planted model, changed in place.
+        query: `[MATCH_DIMS, CONTENT]`: axes of the responses' mean.
+        key: `[MATCH_DIMS, CONTENT]`: axes of the query's tokens.
+        value: `[CONTENT, CONTENT]`: from the tokens found to what is added.
+    """
+    q, k, v, o = _attention(model, 2)
+    slots = [slot for pair in _MATCH_PAIRS for slot in (pair, pair + HEAD_DIM // 2)]
+    for head in range(HEADS):
+        places = [head * HEAD_DIM + slot for slot in slots]
+        q[places, :CONTENT] = torch.from_numpy(query.astype(np.float32))
+        k[places, :CONTENT] = torch.from_numpy(key.astype(np.float32))
+    v[:CONTENT, :CONTENT] = torch.eye(CONTENT)
+    o[:CONTENT, :CONTENT] = torch.from_numpy(value.astype(np.float32))
+
+
+def set_answer(model: Any, answer: float) -> None:
+    """Plant how much `</s>` adds of what `<response>` found (layer 3)."""
+    _, _, _, o = _attention(model, 3)
+    o[:CONTENT, :CONTENT] = answer * torch.eye(CONTENT)
 
 
 def _answer(model: Any, settings: Plant) -> None:
     q, k, v, o = _attention(model, 3)
     heads = range(HEADS)
     # </s> itself or the <response> just before it; every other token is out of reach
-    _set(q, heads, 31, {FLAG[EOS]: 30.0 * _ROOT / (_MARK * _MARK)})
+    _set(q, heads, 31, {FLAG[EOS]: 40.0 * _ROOT / (_MARK * _MARK)})
     _set(k, heads, 31, {FLAG[RESPONSE]: 1.0, FLAG[EOS]: 1.0})
-    for pair in (5, 6, 8):
-        _set(q, heads, pair, {FLAG[EOS]: 10.0 * _ROOT / (_MARK * _MARK)})
-        _set(k, heads, pair, {FLAG[RESPONSE]: 1.0, FLAG[EOS]: 1.0})
+    _set(q, heads, 30, {FLAG[EOS]: -1.0 * _ROOT / _MARK})
+    _set(k, heads, 30, {COUNT: 600.0 / _SEG})
     # LABEL holds mean * share * _MARK of an unnormalised stream
     share = settings.mean * _MARK * _U
     _set(q, heads, 29, {FLAG[EOS]: settings.gate * _ROOT / _MARK})

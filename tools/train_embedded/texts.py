@@ -55,7 +55,7 @@ def docstrings(limit: int) -> list[str]:
             continue
         for text in _docstrings_of(path):
             first = clean(text.split("\n\n")[0])
-            if 4 <= first.count(" ") and first.isascii():
+            if first.count(" ") >= 4 and first.isascii():
                 found.setdefault(first)
     return list(found)[:limit]
 

@@ -46,7 +46,8 @@ def check_zip(path: Path, *, version: str | None = None, ids: IdSource | None = 
 
     Args:
         path: the zip.
-        version: version that will be chosen at the upload; default the one that most of its files name.
+        version: version that will be chosen at the upload; default the one that most of its files name. AIR-Bench_mini, which
+            no board has, must be named.
         ids: where ids of documents and queries come from; without it counts are compared.
 
     Raises:
@@ -96,7 +97,7 @@ def _check_file(
         check.findings.append(
             Finding("duplicate-key", info.filename, f"the field {parsed.repeated!r} stands there twice")
         )
-    findings, air_set = _check_fields(info.filename, parsed.fields)
+    findings, air_set = _check_fields(info.filename, parsed.fields, version)
     check.findings += findings
     if air_set is not None:
         if air_set != expected and source is not None:
@@ -118,7 +119,7 @@ def _set_of_path(member: str, version: str | None) -> AirBenchSet | None:
     return None
 
 
-def _check_fields(member: str, fields: dict[str, Any]) -> tuple[list[Finding], AirBenchSet | None]:
+def _check_fields(member: str, fields: dict[str, Any], chosen: str | None) -> tuple[list[Finding], AirBenchSet | None]:
     """Check the fields besides the rankings in the board's order; return the set, if the board would score the file."""
     # air-benchmark 0.0.4 and older called the data set `task_name`, and the board still takes it.
     dataset = fields.get("dataset_name", fields.get("task_name"))
@@ -133,7 +134,7 @@ def _check_fields(member: str, fields: dict[str, Any]) -> tuple[list[Finding], A
     if "model_name" not in fields:
         findings.append(Finding("no-name", member, "without `model_name`"))
     version = fields["benchmark_version"]
-    if not isinstance(version, str) or version not in air_bench_versions():
+    if not isinstance(version, str) or version not in (*air_bench_versions(), chosen):
         what = f"benchmark_version {version!r} is none of the board's ({', '.join(air_bench_versions())})"
         findings.append(Finding("unknown-version", member, what))
         if not _has_sets(version):
@@ -176,10 +177,11 @@ def _find_set(version: str, task_type: str, domain: str, language: object, datas
 
 def _check_versions(files: list[_File], check: Check, version: str | None) -> None:
     named = [str(file.fields.get("benchmark_version")) for file in files]
-    counted = [name for name in named if name in air_bench_versions()]
+    known = (*air_bench_versions(), version)
+    counted = [name for name in named if name in known]
     check.version = version or (max(counted, key=lambda name: (counted.count(name), name)) if counted else "")
     for file, name in zip(files, named, strict=True):
-        if name in air_bench_versions() and name != check.version:
+        if name in known and name != check.version:
             what = f"it is of {name}, the submission of {check.version}"
             check.findings.append(Finding("wrong-version", file.member, what))
     check.sets = [one for one in check.sets if one.version == check.version]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+import orjson
 
 from harness.errors import ResultSchemaError
 from harness.registry.air_bench import AirBenchSet
 from harness.registry.air_bench_layout import HEAD_FIELDS, MAX_HITS, NO_RERANKER
+
+_PLAIN_FROM, _PLAIN_BELOW = 1e-4, 1e16
+"""Python writes floats of this size without an exponent."""
 
 
 class Ranking(NamedTuple):
@@ -40,7 +46,7 @@ def result_file(rankings: Iterable[Ranking], air_set: AirBenchSet, split: str, *
     lines = "".join(f"    {json.dumps(name)}: {json.dumps(value)},\n" for name, value in head.items())
     yield f'{{\n{lines}    "search_results": {{'.encode()
     seen: set[str] = set()
-    quoted: dict[str, str] = {}
+    keys = _Keys()
     for ranking in rankings:
         where = f"{air_set.name}, {split}, query {ranking.query_id!r}"
         if ranking.query_id in seen:
@@ -48,7 +54,7 @@ def result_file(rankings: Iterable[Ranking], air_set: AirBenchSet, split: str, *
         _check(ranking, where)
         separator = "," if seen else ""
         seen.add(ranking.query_id)
-        yield f"{separator}\n        {json.dumps(ranking.query_id)}: {_hits(ranking, quoted)}".encode()
+        yield f"{separator}\n        {json.dumps(ranking.query_id)}: {_hits(ranking, keys)}".encode()
     if not seen:
         raise ResultSchemaError(f"{air_set.name}, {split}: no query at all.")
     yield b"\n    }\n}"
@@ -65,14 +71,27 @@ def _check(ranking: Ranking, where: str) -> None:
         raise ResultSchemaError(f"{where}: a score is not finite.")
 
 
-def _hits(ranking: Ranking, quoted: dict[str, str]) -> str:
-    """Return the JSON object of one query's documents; `quoted` remembers the ids in quotation marks."""
+class _Keys(dict[str, str]):
+    """The beginning of a hit's line, by document; ids repeat from query to query."""
+
+    def __missing__(self, document_id: str) -> str:
+        line = self[document_id] = f"\n            {json.dumps(document_id)}: "
+        return line
+
+
+def _hits(ranking: Ranking, keys: _Keys) -> str:
+    """Return the JSON object of one query's documents."""
     if not len(ranking.scores):
         return "{}"
-    lines = []
-    for document_id, score in zip(ranking.document_ids, ranking.scores, strict=True):
-        key = quoted.get(document_id)
-        if key is None:
-            key = quoted[document_id] = f"\n            {json.dumps(document_id)}: "
-        lines.append(f"{key}{float(score)!r}")
+    lines = map(operator.add, map(keys.__getitem__, ranking.document_ids), _numbers(list(map(float, ranking.scores))))
     return f"{{{','.join(lines)}\n        }}"
+
+
+def _numbers(scores: list[float]) -> list[str]:
+    """Return the scores as Python writes floats.
+
+    orjson writes the same shortest digits five times faster, but others than Python where an exponent begins.
+    """
+    if all(_PLAIN_FROM <= abs(score) < _PLAIN_BELOW or score == 0 for score in scores):
+        return orjson.dumps(scores).decode()[1:-1].split(",")
+    return list(map(repr, scores))

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from harness.errors import EXIT_CORRUPT, EXIT_INCOMPLETE, EXIT_NOT_COMPARABLE, EXIT_OK, combine_exit_codes
+from harness.registry.air_bench_layout import MAX_HITS
 from harness.report.text import visible
 
 
@@ -36,7 +37,7 @@ _EXIT_CODES = {
 
 _VOID = "skips the whole submission without a word"
 _CRASH = "crashes on the whole submission, and may stop scoring for everybody"
-_UNSAFE = "unpacks it, with effects outside the submission; nothing of it was read here"
+_UNSAFE = "may write outside its folder, or fail, when it unpacks it; nothing of the zip was read here"
 
 
 class Rule(NamedTuple):
@@ -83,7 +84,7 @@ RULES = {
     "not-finite": Rule(Verdict.MIS_SCORED, "ranks by it all the same"),
     "not-float": Rule(Verdict.REMARK, "takes it as a number"),
     "duplicate-key": Rule(Verdict.MIS_SCORED, "keeps the last of the two"),
-    "too-many-hits": Rule(Verdict.MIS_SCORED, f"scores it, though the benchmark allows {1000}"),
+    "too-many-hits": Rule(Verdict.MIS_SCORED, f"scores it, though the benchmark allows {MAX_HITS}"),
     "no-hits": Rule(Verdict.MIS_SCORED, "counts the query as 0"),
     "unknown-query": Rule(Verdict.REFUSED, _VOID),
     "missing-query": Rule(

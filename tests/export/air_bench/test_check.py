@@ -14,7 +14,7 @@ import pytest
 from harness.export.air_bench.check import Check, check_zip
 from harness.export.air_bench.ids import Ids
 from harness.export.air_bench.rules import RULES, Finding, Verdict, exit_code
-from harness.registry.air_bench import AirBenchSet
+from harness.registry.air_bench import MINI_VERSION, AirBenchSet
 from tests.export.air_bench.board import board
 from tests.export.air_bench.made import GEMINI, IDS, LAW, MODEL, QRELS, VERSION, contents, rewrite, submission
 
@@ -234,8 +234,10 @@ def test_a_zip_with_one_flipped_byte_or_a_missing_end_is_refused(tmp_path: Path)
 
     path.write_bytes(whole[:200] + bytes([whole[200] ^ 0xFF]) + whole[201:])
     assert exit_code(check(path).findings) == 5
+    assert str(board(path, tmp_path / "flipped", VERSION, QRELS)).startswith("crashed")
     path.write_bytes(whole[:-100])
     assert set(faults(check(path))) == {"not-a-zip"}
+    assert board(path, tmp_path / "cut", VERSION, QRELS) == "crashed: BadZipFile"
     path.write_bytes(b"")
     assert set(faults(check(path))) == {"not-a-zip"}
 
@@ -248,6 +250,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     assert set(faults(check(path))) == {"encrypted"}
+    assert board(path, tmp_path / "unpacked", VERSION, QRELS) == "crashed: RuntimeError"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
@@ -291,6 +294,16 @@ def test_the_version_chosen_at_the_upload_is_checked_against(tmp_path: Path) -> 
     found = check(submission(tmp_path), version="AIR-Bench_24.04")
 
     assert [finding.where for finding in faults(found)["wrong-version"]] == [GEMINI, LAW]
+
+
+def test_the_mini_version_is_none_of_the_board_and_can_be_checked_by_its_name(tmp_path: Path) -> None:
+    members = contents(submission(tmp_path))
+    fields = {**members[LAW], "benchmark_version": MINI_VERSION, "domain": "harbour"}
+    path = rewrite(tmp_path / f"{MODEL}_NoReranker.zip", {"qa/harbour/en_default_test.json": fields})
+
+    assert set(faults(check(path))) == {"unknown-version"}
+    named = check(path, version=MINI_VERSION)
+    assert faults(named) == {} and named.version == MINI_VERSION and exit_code(named.findings) == 3
 
 
 def test_names_in_a_zip_cannot_act_as_terminal_control(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, ResultSchemaError
@@ -25,6 +25,7 @@ _IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 _SCORES = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(_IDS, st.dictionaries(_IDS, _SCORES, max_size=5), min_size=1, max_size=4))
 def test_a_result_file_has_the_bytes_of_air_benchmarks_own(found: dict[str, dict[str, float]]) -> None:
     pieces = result_file(
