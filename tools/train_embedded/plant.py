@@ -206,7 +206,9 @@ def _matching(model: Any, settings: Plant) -> None:
     _only_own_text(q, k, RESPONSE)
     _look_at_begin(q, k, 300.0, RESPONSE)
     # without examples there is nothing to compare: <response> looks at <s> too, and stays empty
-    _set(q, heads, 28, {COUNT: 2000.0 * _ROOT / (_SEG * _MARK), FLAG[RESPONSE]: -0.3 * 2000.0 * _ROOT / (_MARK * _MARK)})
+    _set(
+        q, heads, 28, {COUNT: 2000.0 * _ROOT / (_SEG * _MARK), FLAG[RESPONSE]: -0.3 * 2000.0 * _ROOT / (_MARK * _MARK)}
+    )
     first_axes = np.eye(MATCH_DIMS, CONTENT)  # they hold the most
     set_matching(model, settings.match * first_axes, first_axes, settings.found * np.eye(CONTENT))
 
