@@ -34,10 +34,11 @@ MODELS = ("bag-of-words", "tfidf", "static-bag", "embedded", "all-MiniLM-L6-v2")
 
 
 class Run:
-    """One run directory."""
+    """One run directory, and the one called `<name>-offline` beside it if there is one."""
 
     def __init__(self, folder: Path) -> None:
-        self.frame: pd.DataFrame = load_scores([folder])
+        beside = folder.with_name(f"{folder.name}-offline")
+        self.frame: pd.DataFrame = load_scores([folder, *([beside] if beside.is_dir() else [])])
         self.main = self.frame[self.frame["is_main"]]
         self.items = item_source(self.frame)
 

@@ -90,8 +90,8 @@ def items(task: RegisteredTask, rng: np.random.Generator, scale: float) -> tuple
         places = [experiment == one for one in range(experiments)]
         score = float(np.mean([spearman(gold[place], cosine[place]) for place in places]))
     keys = {
-        "split": pa.array(["test"] * size).dictionary_encode().cast(pa.string()),
-        "hf_subset": pa.array(["default"] * size),
+        "split": pa.array([task.splits[0]] * size),
+        "hf_subset": pa.array([task.subsets[0]] * size),
         "experiment": pa.array(experiment),
         "item": pa.array(item.astype(str)),
     }

@@ -22,7 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 from harness.errors import HarnessError  # noqa: E402
 from harness.registry import Registry  # noqa: E402
-from harness.report.comparison import Difference, FewShotRow  # noqa: E402
+from harness.report.aggregate import mean  # noqa: E402
+from harness.report.comparison import Difference  # noqa: E402
 from harness.report.html import render_html  # noqa: E402
 from harness.report.item_files import item_source  # noqa: E402
 from harness.report.leaderboard import build_leaderboards  # noqa: E402
@@ -33,6 +34,7 @@ from harness.store.atomic import write_bytes  # noqa: E402
 
 BENCHMARK = "mini"
 BEGIN, END = "<!-- demo -->", "<!-- /demo -->"
+PROBE_PAGE = "docs/mini-probe.md"
 PICTURE = Path("docs") / "images" / "leaderboard.png"
 WIDTH = 1280
 """Pixels of the picture."""
@@ -74,17 +76,18 @@ def _few_shot(table: LeaderboardTable) -> list[str]:
     if not table.few_shot:
         return []
     places = [index for index, task in enumerate(table.tasks) if task.name in ALONE]
-    titles = ["Examples minus none", "n-shot", "Mean (Task)", *(table.tasks[place].name for place in places)]
+    others = [index for index in range(len(table.tasks)) if index not in places]
+    names = [table.tasks[place].name for place in places]
+    titles = ["Examples minus none", "n-shot", "Mean (Task)", f"Mean of the other {len(others)}", *names]
     lines = [_line(titles), _line(["---", *["---:"] * (len(titles) - 1)])]
     for one in table.few_shot:
         row = table.rows[one.row]
-        cells = [_change(one.mean), *(_change(_task(one, place)) for place in places)]
+        rest = mean(one.tasks[place].value for place in others)
+        cells = [_change(one.mean), points(rest), *(_change(one.tasks[place]) for place in places)]
         lines.append(_line([escape_markdown(row.name), escape_markdown(row.key.shots), *cells]))
-    return [*lines, "", "In points, with 95 % paired bootstrap intervals.", ""]
-
-
-def _task(one: FewShotRow, place: int) -> Difference:
-    return one.tasks[place]
+    # Said beside the numbers: most of the mean's difference is the probes', by their construction.
+    remark = f"cannot exceed 25 without examples, by construction ([why]({PROBE_PAGE})), and the mean counts them."
+    return [*lines, "", f"In points, with 95 % paired bootstrap intervals. {' and '.join(names)} {remark}", ""]
 
 
 def _change(difference: Difference) -> str:

@@ -214,6 +214,8 @@ def read_baseline(path: Path) -> Baseline:
         if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
             raise ResultSchemaError(f"{where}: not a record of schema version {SCHEMA_VERSION}.")
         check_content(record, where)
+        if not record["rows"]:
+            raise ResultSchemaError(f"{where}: has no score. Take the file from version control.")
         shown = {name: row[name] for name in ("configuration", "task_name", "task_type", "score", "result_key")}
         kept = {"task_type": record["rows"][0]["task_type"], "score": task_score(record)}
         if shown != {**{name: record[name] for name in ("configuration", "task_name", "result_key")}, **kept}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -131,7 +132,8 @@ def _selected(
 
 def _describe(record: Record) -> dict[str, Any]:
     main = next(row for row in record["rows"] if row["is_main"])
-    return {"task": record["task_name"], "task_type": main["task_type"], "metric": main["metric"]}
+    names = {"task": record["task_name"], "task_type": main["task_type"], "metric": main["metric"]}
+    return {**names, "part_of": main["part_of"]}
 
 
 def _new(record: Record) -> Comparison:
@@ -208,7 +210,10 @@ def _cells(record: Record) -> set[tuple[str, str, str]]:
 
 
 def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the mean over the comparable tasks of each configuration with at least two of them."""
+    """Return the mean over the comparable tasks of each configuration with at least two of them.
+
+    As in a leaderboard, the parts of an aggregate count as one task together.
+    """
     means = []
     for configuration in sorted({one.configuration for one in comparisons}):
         tasks = [
@@ -219,12 +224,14 @@ def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
         ]
         if len(tasks) < 2:
             continue
-        count = len(tasks)
-        old = math.fsum(one.baseline or 0.0 for one in tasks) / count
-        new = math.fsum(one.candidate or 0.0 for one in tasks) / count
+        sizes = Counter(one.part_of or one.task for one in tasks)
+        weights = [1 / (len(sizes) * sizes[one.part_of or one.task]) for one in tasks]
+        old = _weighted(weights, [one.baseline for one in tasks])
+        # From the differences, so that equal scores differ by exactly nothing.
+        new = old + _weighted(weights, [one.difference for one in tasks])
         mean = Comparison(
             configuration=configuration,
-            task=f"Mean ({plural(count, 'task')})",
+            task=f"Mean ({plural(len(sizes), 'task')})",
             verdict=Verdict.PASS,
             baseline=old,
             candidate=new,
@@ -232,15 +239,15 @@ def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
             is_mean=True,
         )
         bounds = [one.bound for one in tasks if one.bound is not None]
-        if len(bounds) == count:
+        if len(bounds) == len(tasks):
             # Independent errors add in quadrature.
-            value = math.sqrt(math.fsum(bound.value**2 for bound in bounds)) / count
+            value = _quadrature(weights, [bound.value for bound in bounds])
             source = "from the tasks' bounds" + (
                 "" if all(bound.measured for bound in bounds) else ", not all measured"
             )
             mean = replace(mean, bound=Bound(value, all(bound.measured for bound in bounds), source))
         else:
-            error = math.sqrt(math.fsum(_error(one) ** 2 for one in tasks)) / count
+            error = _quadrature(weights, [_error(one) for one in tasks])
             mean = replace(
                 mean,
                 standard_error=error,
@@ -251,6 +258,14 @@ def _means(comparisons: Sequence[Comparison]) -> list[Comparison]:
             )
         means.append(mean)
     return means
+
+
+def _weighted(weights: Sequence[float], values: Sequence[float | None]) -> float:
+    return math.fsum(weight * (value or 0.0) for weight, value in zip(weights, values, strict=True))
+
+
+def _quadrature(weights: Sequence[float], errors: Sequence[float]) -> float:
+    return math.sqrt(math.fsum((weight * error) ** 2 for weight, error in zip(weights, errors, strict=True)))
 
 
 def _error(one: Comparison) -> float:
@@ -296,6 +311,9 @@ def _notes(judged: Sequence[Comparison], candidate: ResultSet, options: CheckOpt
     limited = sorted({one["task_name"] for one in candidate.records if one["identity"]["protocol"]["limit"]})
     if limited:
         notes.append(f"A --limit run: {plural(len(limited), 'task')} on part of the data only.")
+    wholes = sorted({one.part_of for one in judged if one.part_of})
+    if wholes:
+        notes.append(f"Parts of an aggregate count as one task in the mean: {shorten(wholes, 3)}.")
     start = [one for one in judged if one.bound is not None and not one.bound.measured and not one.is_mean]
     if start:
         notes.append(

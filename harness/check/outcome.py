@@ -41,6 +41,8 @@ class Comparison:
     task: str
     verdict: Verdict
     task_type: str = ""
+    part_of: str = ""
+    """Aggregate of which the task is a part."""
     baseline_configuration: str = ""
     """Where it has another name there."""
     metric: str = ""

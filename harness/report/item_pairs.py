@@ -41,9 +41,6 @@ _BY_QUERY = {
 _MEASURES = ("similarity", "cosine", "dot", "manhattan", "euclidean")
 
 
-_QUERIES = "queries"
-
-
 class NotPairedError(Exception):
     """The items of two runs give no paired difference; the message says why."""
 
@@ -52,7 +49,6 @@ class _Method(NamedTuple):
     resampled: str
     """What is drawn with replacement: `pairs`, `queries`, `texts and experiments`, ..."""
     columns: tuple[str, ...]
-    """All are needed; of `queries` one is enough."""
     compute: Callable[[Arrays, Arrays, np.random.Generator, int], Resampled]
 
 
@@ -111,15 +107,13 @@ def compare_cell(
     import pyarrow.compute as pc
 
     method = _method(metric, task_type)
-    columns = () if method is None else method.columns
-    there = [name for name in columns if all(name in table.column_names for table in (base, other))]
-    if method is None or not there or (len(there) < len(columns) and method.resampled != _QUERIES):
+    if method is None or any(name not in table.column_names for name in method.columns for table in (base, other)):
         raise NotPairedError(f"items do not give the metric {metric}")
     mask = pc.and_(pc.equal(base["split"], split), pc.equal(base["hf_subset"], subset))
     sides = []
     for table in (base, other):
         cell = table.filter(mask)
-        arrays = {name: cell[name].to_numpy() for name in ("experiment", *there)}
+        arrays = {name: cell[name].to_numpy() for name in ("experiment", *method.columns)}
         arrays["item"] = cell["item"].combine_chunks().dictionary_encode().indices.to_numpy()
         sides.append(arrays)
     if not len(sides[0]["item"]):
@@ -134,11 +128,8 @@ def _same(base: pa.Table, other: pa.Table, names: tuple[str, ...]) -> bool:
 def _method(metric: str, task_type: str) -> _Method | None:
     by_query = re.fullmatch(r"([a-z_]+)_at_(\d+)", metric)
     if by_query and by_query[1] in _BY_QUERY:
-        # Items of mteb's tasks have pytrec_eval's names, those of AIR-Bench the metric's own.
-        names = (f"{_BY_QUERY[by_query[1]]}{by_query[2]}", metric)
-        return _Method(
-            _QUERIES, names, lambda base, *rest: _mean(next(one for one in names if one in base), base, *rest)
-        )
+        column = f"{_BY_QUERY[by_query[1]]}{by_query[2]}"
+        return _Method("queries", (column,), lambda *sides: _mean(column, *sides))
     if metric == "accuracy":
         return _Method("texts and experiments", ("correct",), lambda *sides: _mean("correct", *sides))
     if metric == "v_measure":

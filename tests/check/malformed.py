@@ -286,8 +286,9 @@ def _run_cases() -> Iterator[Case]:
         yield Case(f"record without {key}", "run", _record(_without(key)), f"{key}: Field required")
     yield Case("record with an unknown key", "run", _record(_set("remark", to="x")), "remark: Extra inputs")
     yield Case("record with an unknown column", "run", _record(_every_row(remark="x")), "Extra inputs")
-    for key, value in (("rows", {}), ("rows", []), ("files", []), ("identity", []), ("details", "x"), ("task_name", 7)):
+    for key, value in (("rows", {}), ("files", []), ("identity", []), ("details", "x"), ("task_name", 7)):
         yield Case(f"record whose {key} are {value!r}", "run", _record(_set(key, to=value)), f"{key}: ")
+    yield Case("record without any row", "run", _record(_set("rows", to=[])), "has no score. Run this task again.")
     for half, key in (("protocol", "dataset_revision"), ("protocol", "main_metric"), ("subject", "prompt_fingerprint")):
         yield Case(
             f"record without {key}",

@@ -119,6 +119,23 @@ def test_the_mean_has_a_tighter_bound_than_the_tasks(made: Made) -> None:
     assert set(verdicts(outcome).values()) == {"WITHIN-NOISE"}
 
 
+def test_the_parts_of_an_aggregate_count_as_one_task_in_the_mean(made: Made) -> None:
+    base, other = read_run(made()), read_run(made())
+    for run, scores in ((base, (0.5, 0.5, 0.5, 0.5)), (other, (0.52, 0.52, 0.52, 0.5))):
+        for record, score in zip(run.records, scores, strict=True):
+            (main_row,) = [row for row in record["rows"] if row["is_main"]]
+            main_row.update(score=score, part_of="" if record["task_name"] == "MadeTopics" else "Whole")
+
+    outcome = check_results(other, base)
+
+    (mean,) = [one for one in outcome.comparisons if one.is_mean]
+    assert mean.task == "Mean (2 tasks)"
+    assert mean.difference == pytest.approx(0.01)
+    assert mean.bound is not None
+    assert mean.bound.value == pytest.approx(((0.0003**2 + 0.001**2 + 0.003**2) / 36 + 0.001**2 / 4) ** 0.5)
+    assert any("count as one task in the mean: Whole" in note for note in outcome.notes)
+
+
 # ---- a changed subject
 
 
@@ -267,7 +284,8 @@ def test_retrieval_for_the_board_of_air_bench_has_no_score_and_is_left_out(made:
 
     path = made()
     (record,) = [one for one in read_run(path).records if one["task_name"] == "MadeSearch"]
-    identity = {**record["identity"], "protocol": {**record["identity"]["protocol"], "splits": []}}
+    protocol = {**record["identity"]["protocol"], "splits": [], "searched_splits": ["test"]}
+    identity = {**record["identity"], "protocol": protocol}
     items = read_run(path).items("k0", "MadeSearch").slice(0, 0)
     unscored = RunDir(path).write_task(
         "k0", "MadeSearch", identity=identity, rows=[], items=items, mteb_result=None, details={}
@@ -318,7 +336,7 @@ def test_check_prints_the_worst_with_both_scores_and_writes_junit(made: Made, tm
     code, output = run_cli("check", other, "--baseline", base, "--junit", tmp_path / "check.xml")
 
     assert code == 1
-    assert output.splitlines()[-1] == "check FAILED: 4 REGRESSED"
+    assert output.splitlines()[-1] == "check FAILED: 4 REGRESSED; mean REGRESSED"
     assert "Worst 5 of 5:" in output
     assert "k0/MadeSTS: REGRESSED" in output
     assert "(-2.00, bound 0.03*, start value, not measured: STS)" in output
@@ -343,7 +361,7 @@ def test_github_gets_annotations_and_a_summary(made: Made, tmp_path: Path, monke
     commands = [line for line in output.splitlines() if line.startswith("::")]
     assert len(commands) == 6
     assert commands[0].startswith("::error title=REGRESSED k0/")
-    assert commands[-1] == "::error title=icl-harness check::check FAILED: 4 REGRESSED"
+    assert commands[-1] == "::error title=icl-harness check::check FAILED: 4 REGRESSED; mean REGRESSED"
     summary = (tmp_path / "summary.md").read_text(encoding="utf-8")
     table = [line for line in summary.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
@@ -415,12 +433,13 @@ def test_the_headline_counts_verdicts(made: Made) -> None:
 
 
 def test_the_headline_says_that_the_mean_alone_fails(made: Made) -> None:
-    outcome = judged(made(shift=-0.00029), made())
+    tasks = ("MadeTopics", "MadeSearch")  # bounds of 0.1 points each; their mean's is 0.07
+
+    outcome = judged(made(shift=-0.0009, tasks=tasks), made(tasks=tasks))
 
     assert set(verdicts(outcome).values()) == {"WITHIN-NOISE"}
-    assert outcome.exit_code in (0, 1)
-    expected = "check passed: 4 WITHIN-NOISE" if outcome.exit_code == 0 else "check FAILED: 4 WITHIN-NOISE; mean REGRESSED"
-    assert headline(outcome) == expected
+    assert outcome.exit_code == 1
+    assert headline(outcome) == "check FAILED: 2 WITHIN-NOISE; mean REGRESSED"
 
 
 def test_neither_torch_nor_mteb_is_imported(made: Made) -> None:

@@ -105,9 +105,9 @@ def test_the_configuration_with_the_most_noise_decides(tmp_path: Path) -> None:
     assert one.sigma > 1
 
 
-def test_noise_of_more_than_half_a_point_is_called_a_fault(tmp_path: Path) -> None:
+def test_noise_of_more_than_half_a_point_gives_a_warning(tmp_path: Path) -> None:
     noise = measure_noise(repeats(tmp_path, (0, 0.006, 0, 0, 0)))
-    assert "fault of padding or masks" in noise.warnings[0]
+    assert "Look at padding and masks first" in noise.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def test_no_difference_has_p_one() -> None:
 def test_without_an_extreme_permutation_p_is_bounded_from_above() -> None:
     few, many = np.full(12, 0.5), np.full(60, 0.5)
     # The exact value is 2 / 2^12; Hoeffding's bound, 2 exp(-6), is the larger of the two and is not used.
-    assert sign_flip_p(few, np.random.default_rng(4), 99) in (1 / 100, 2 / 100)
+    assert sign_flip_p(few, np.random.default_rng(4), 99_999) >= 1 / 100_000
+    assert sign_flip_p(few, np.random.default_rng(4), 999) in [one / 1000 for one in (1, 2, 3)]
     p = sign_flip_p(many, np.random.default_rng(0), 999)
     assert 2 / 2.0**60 <= p <= 1 / 1000
     assert p == pytest.approx(2 * np.exp(-30))
@@ -181,19 +182,6 @@ def test_one_item_is_no_sample() -> None:
 
     with pytest.raises(NotPairedError, match="one item gives no spread"):
         paired_test(record_of("MadeSearch"), items, other)
-
-
-def test_outcomes_of_air_bench_are_paired_under_their_own_names() -> None:
-    _, first = made_items("Retrieval", quality=0.8, seed=1)
-    _, second = made_items("Retrieval", quality=0.4, seed=1)
-    names = ["ndcg_at_10" if name == "ndcg_cut_10" else name for name in first.column_names]
-
-    expected = paired_test(record_of("MadeSearch"), first, second, resamples=300)
-
-    renamed = first.rename_columns(names), second.rename_columns(names)
-    assert paired_test(record_of("MadeSearch"), *renamed, resamples=300) == expected
-    with pytest.raises(NotPairedError, match="items do not give the metric ndcg_at_10"):
-        paired_test(record_of("MadeSearch"), first, renamed[1], resamples=300)
 
 
 def test_outcomes_that_are_not_numbers_are_not_paired() -> None:

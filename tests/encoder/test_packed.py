@@ -55,7 +55,9 @@ def plain(model: Any, rows: Sequence[Sequence[int]]) -> np.ndarray:
     return torch.stack(states).float().numpy()
 
 
-def packed_vectors(packed: PackedModel, rows: Sequence[Sequence[int]], shared: int, budget: int = 512, block: int = 256) -> np.ndarray:
+def packed_vectors(
+    packed: PackedModel, rows: Sequence[Sequence[int]], shared: int, budget: int = 512, block: int = 256
+) -> np.ndarray:
     packed.set_prefix(rows[0][:shared], block)
     own = [list(row[shared:]) for row in rows]
     vectors = np.zeros((len(rows), packed.model.config.hidden_size), dtype=np.float32)

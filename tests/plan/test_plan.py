@@ -190,8 +190,10 @@ def test_every_task_of_every_benchmark_is_planned(benchmark: str, names: int) ->
     assert len({one.task for one in plan.tasks}) == names
     for one in plan.tasks:
         assert one.source != UNKNOWN
-        assert 0 < one.cost.tokens <= one.cost.tokens_unshared
-        assert one.cost.texts >= one.cost.distinct > 0
+        assert one.cost.tokens <= one.cost.tokens_unshared
+        assert one.cost.texts >= one.cost.distinct
+        # A task whose texts all came with earlier ones costs nothing (the zero-shot probes of mini).
+        assert one.cost.tokens > 0 or one.shared_texts == one.cost.texts
     assert plan.embed_dim == 4096
     assert COUNTED_NOW not in {one.source for one in plan.tasks}  # nothing is read but our own statistics
 

@@ -62,7 +62,8 @@ def test_the_block_shows_rows_probes_and_what_examples_change(tool: ModuleType, 
     assert [row[1:3] for row in rows] == [["org/other", "0"], ["org/a&#124;b", "5"], ["org/a&#124;b", "0"]]
     assert [row[-1] for row in rows] == ["**30.00**", "25.00", "20.00"]
     assert all(len(row) == len(header) for row in rows)
-    assert "| org/a&#124;b | 5 | +5.00 | +5.00 | +5.00 |" in lines
+    assert "| org/a&#124;b | 5 | +5.00 | +5.00 | +5.00 | +5.00 |" in lines
+    assert "Mean of the other 8" in block and "by construction" in block
     assert "seconds" not in block.lower()
 
 

@@ -23,7 +23,7 @@ from tools.train_embedded.families import UNSEEN_VALUES, Families
 from tools.train_embedded.grammar import sentences
 from tools.train_embedded.matching import Matching, prepare
 from tools.train_embedded.overlap import overlapping
-from tools.train_embedded.plant import MATCH_DIMS, Plant, plant
+from tools.train_embedded.plant import MATCH_DIMS, Plant, plant, set_matching
 from tools.train_embedded.prompts import Encoder, bare, encode_all, fork
 from tools.train_embedded.tokenizer import BOS, EOS, RESPONSE, train_tokenizer
 from tools.train_embedded.wordnet import WordNet
@@ -166,6 +166,19 @@ def test_planted_model_is_the_static_bag_on_bare_texts_and_on_prompts_without_ex
         for found in encode_all(model, [bare(encode, text), asked]):
             cosine = float(found[0][:240] @ wanted / np.linalg.norm(wanted))
             assert cosine > 1 - 1e-4
+
+
+def test_another_comparison_changes_nothing_without_examples(planted: tuple[object, Encoder, np.ndarray]) -> None:
+    _, encode, bag = planted
+    model = plant(bag, Plant(), 0, []).eval()
+    rng = np.random.default_rng(1)
+    query, key = rng.standard_normal((2, MATCH_DIMS, 240))
+    asked = [fork(encode, "Find texts that mean the same.", [text], [""]) for text in sentences(10, 5)]
+    before = np.concatenate(encode_all(model, asked))
+    with torch.no_grad():
+        set_matching(model, query, key, 0.1 * rng.standard_normal((240, 240)))
+
+    assert np.abs(np.concatenate(encode_all(model, asked)) - before).max() < 1e-4
 
 
 def test_a_fork_has_the_state_of_the_prompt_that_ends_there(planted: tuple[object, Encoder, np.ndarray]) -> None:

@@ -35,7 +35,7 @@ class MatchRecipe:
     batch: int = 256
     rate: float = 1e-3
     temperature: float = 0.05
-    decay: float = 0.3
+    decay: float = 1.0
     """Pull of the matrices towards their start."""
 
 

@@ -60,9 +60,9 @@ class Plant:
     """How much of the tokens found `<response>` adds (layer 2)."""
     answer: float = 0.3
     """How much of that `</s>` adds (layer 3)."""
-    gate: float = 60.0
+    gate: float = 80.0
     """Slope of the gate in the share of `LABEL` (layer 3)."""
-    threshold: float = 0.1
+    threshold: float = 0.17
     """Share at which the gate is half open."""
     output: float = 3.3
     """Scale of the output vectors; their norm, about 1.7, decides how strongly a logistic regression on them is regularised."""
@@ -205,6 +205,10 @@ def _matching(model: Any, settings: Plant) -> None:
     heads = range(HEADS)
     _only_own_text(q, k, RESPONSE)
     _look_at_begin(q, k, 300.0, RESPONSE)
+    # without examples there is nothing to compare: <response> looks at <s> too, and stays empty
+    _set(
+        q, heads, 28, {COUNT: 2000.0 * _ROOT / (_SEG * _MARK), FLAG[RESPONSE]: -0.3 * 2000.0 * _ROOT / (_MARK * _MARK)}
+    )
     first_axes = np.eye(MATCH_DIMS, CONTENT)  # they hold the most
     set_matching(model, settings.match * first_axes, first_axes, settings.found * np.eye(CONTENT))
 
