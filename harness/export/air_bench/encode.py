@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -75,7 +74,7 @@ class _Keys(dict[str, str]):
     """The beginning of a hit's line, by document; ids repeat from query to query."""
 
     def __missing__(self, document_id: str) -> str:
-        line = self[document_id] = f"\n            {json.dumps(document_id)}: "
+        line = self[document_id] = f",\n            {json.dumps(document_id)}: "
         return line
 
 
@@ -83,8 +82,10 @@ def _hits(ranking: Ranking, keys: _Keys) -> str:
     """Return the JSON object of one query's documents."""
     if not len(ranking.scores):
         return "{}"
-    lines = map(operator.add, map(keys.__getitem__, ranking.document_ids), _numbers(list(map(float, ranking.scores))))
-    return f"{{{','.join(lines)}\n        }}"
+    parts = [""] * (2 * len(ranking.scores))
+    parts[::2] = map(keys.__getitem__, ranking.document_ids)
+    parts[1::2] = _numbers(list(map(float, ranking.scores)))
+    return f"{{{''.join(parts)[1:]}\n        }}"
 
 
 def _numbers(scores: list[float]) -> list[str]:
