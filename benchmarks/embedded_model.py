@@ -1,7 +1,7 @@
 """The embedded model's evaluation: tables of its model card, from run directories.
 
-    make-runs:  benchmarks/embedded_model.sh DATA_DIR RUNS      (about 40 minutes on one core)
-    tables:     python benchmarks/embedded_model.py RUNS
+    sh benchmarks/embedded_model.sh DATA_DIR RUNS      (makes the runs: about half an hour on one core)
+    python benchmarks/embedded_model.py RUNS           (prints the tables)
 
 RUNS holds `embedded`, `tfidf`, `static-bag`, `bag-of-words`, `all-MiniLM-L6-v2` (k=0), `embedded-seed1..3` (k=3 on all tasks and
 k=1, 3, 5, 8 on the probe, examples chosen by seed) and `embedded-precise-seed1..3`. Scores are times 100; intervals are 95 %, of paired
@@ -42,14 +42,18 @@ class Run:
         self.main = self.frame[self.frame["is_main"]]
         self.items = item_source(self.frame)
 
+    def _at(self, k: int) -> pd.DataFrame:
+        """Main scores at k examples, whatever the seed in the configuration's name (`k3-s1`)."""
+        return self.main[self.main["configuration"].str.split("-").str[0] == f"k{k}"]
+
     def rows(self, task: str, k: int) -> pd.DataFrame:
         """Main scores of a task or of an aggregate's parts."""
-        main = self.main[self.main["configuration"] == f"k{k}"]
+        main = self._at(k)
         return main[(main["task_name"] == task) | (main["part_of"] == task)]
 
     def tasks(self, k: int) -> list[str]:
         """Names of tasks and aggregates."""
-        main = self.main[self.main["configuration"] == f"k{k}"]
+        main = self._at(k)
         return sorted({part_of or name for name, part_of in zip(main["task_name"], main["part_of"], strict=True)})
 
     def score(self, task: str, k: int) -> float:
@@ -76,8 +80,9 @@ def replicates(task: str, base: tuple[Run, int], other: tuple[Run, int]) -> np.n
         columns = item_columns(row["metric"], row["task_type"])
         tables = []
         for run, k in (base, other):
-            run_id = run.rows(task, k)["run_id"].iloc[0]
-            tables.append(run.items(run_id, f"k{k}", row["task_name"], columns))
+            there = run.rows(task, k)
+            one = there[there["task_name"] == row["task_name"]].iloc[0]
+            tables.append(run.items(one["run_id"], one["configuration"], row["task_name"], columns))
         if not columns or any(table is None for table in tables):
             return None
         try:
@@ -149,10 +154,10 @@ def probe(base: Run, seeds: Sequence[Run], shots: Sequence[int]) -> str:
         row += [f"{sum(100 * run.score(task, k) for run in seeds) / len(seeds):.2f}" for k in shots]
         row.append(difference(task, [((base, 0), (run, 5)) for run in seeds]))
         rows.append(row)
-    for name, k in (("spread of seeds, k=5", 5),):
-        spread = ["; ".join(f"{100 * run.score(task, k):.2f}" for run in seeds) for task in PROBES]
-        rows.append([name, *([""] * len(shots)), *spread])
-    return table(["task", "k=0", *(f"k={k}" for k in shots), "k=5 - k=0"], rows)
+    spread = "; ".join(f"{task} {', '.join(f'{100 * run.score(task, 5):.2f}' for run in seeds)}" for task in PROBES)
+    return (
+        table(["task", "k=0", *(f"k={k}" for k in shots), "k=5 - k=0"], rows) + f"\n\nSeeds 1, 2, 3 at k=5: {spread}."
+    )
 
 
 def main() -> None:
