@@ -11,7 +11,7 @@ from harness.registry.names import suggest
 from harness.registry.spec import DatasetRef
 from harness.registry.strict_yaml import Problem
 
-_AIR_BENCH = "air-bench/"
+_AIR_BENCH = ("air-bench/", "air-bench-mini/")
 
 
 class _Claim(NamedTuple):

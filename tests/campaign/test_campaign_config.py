@@ -167,7 +167,7 @@ def test_names_nobody_knows_are_told_with_their_lines_before_anything_is_written
         "nightly.yaml:2:", "nightly.yaml:7:", "nightly.yaml:8:", "nightly.yaml:3:",
     ]  # fmt: skip
     assert "Did you mean 'embedded'?" in lines[0]
-    assert "Did you mean 'mini'?" in lines[1]
+    assert "Did you mean 'mini' or 'mini-probe'?" in lines[1]
 
 
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).filter(

@@ -23,7 +23,16 @@ template:
 def test_every_profile_file_loads_under_its_own_name() -> None:
     profiles = load_profiles()
 
-    assert list(profiles) == ["all-minilm-l6-v2", "bge-en-icl", "bge-en-v1.5", "e5-mistral", "qwen3-embedding"]
+    assert list(profiles) == [
+        "all-minilm-l6-v2",
+        "bag-of-words",
+        "bge-en-icl",
+        "bge-en-v1.5",
+        "e5-mistral",
+        "qwen3-embedding",
+        "static-bag",
+        "tfidf",
+    ]
     assert all(profile.source for profile in profiles.values())
 
 
@@ -101,8 +110,8 @@ def test_model_of_no_known_family() -> None:
         find_profile("org/other")
 
     assert str(caught.value) == (
-        "no profile (prompt format) fits model 'org/other'. Give --profile NAME (all-minilm-l6-v2, bge-en-icl, "
-        "bge-en-v1.5, e5-mistral, qwen3-embedding) or a profile file. See docs/profiles.md"
+        "no profile (prompt format) fits model 'org/other'. Give --profile NAME (all-minilm-l6-v2, bag-of-words, "
+        "bge-en-icl, bge-en-v1.5, e5-mistral, qwen3-embedding, static-bag, tfidf) or a profile file. See docs/profiles.md"
     )
 
 
@@ -117,7 +126,7 @@ def test_mistyped_profile_is_answered_with_near_names() -> None:
 
     assert str(caught.value) == (
         "profile 'bge-en-ilc' is not known. Did you mean 'bge-en-icl' or 'bge-en-v1.5'? Known: all-minilm-l6-v2, "
-        "bge-en-icl, bge-en-v1.5, e5-mistral, qwen3-embedding; or give the path of a profile file (*.yaml). See: "
+        "bag-of-words, bge-en-icl, bge-en-v1.5, e5-mistral, qwen3-embedding, static-bag, tfidf; or give the path of a profile file (*.yaml). See: "
         "icl-harness list models"
     )
 
@@ -172,7 +181,7 @@ def test_profile_file(tmp_path: Path) -> None:
         (
             "kind: decoder",
             "kind: encoder",
-            "3: kind: 'encoder' is not one of decoder, sentence-transformer. Did you mean 'decoder'?",
+            "3: kind: 'encoder' is not one of decoder, sentence-transformer, words. Did you mean 'decoder'?",
         ),
         (
             "kind: decoder",

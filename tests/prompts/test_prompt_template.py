@@ -108,6 +108,9 @@ def test_family_without_example_format_refuses_examples() -> None:
         ("e5-mistral", "Instruct: Find it.\nQuery: {}", "{}"),
         ("qwen3-embedding", "Instruct: Find it.\nQuery:{}", "{}"),
         ("all-minilm-l6-v2", "{}", "{}"),
+        ("bag-of-words", "{}", "{}"),
+        ("static-bag", "{}", "{}"),
+        ("tfidf", "{}", "{}"),
         ("bge-en-v1.5", "Represent this sentence for searching relevant passages: {}", "{}"),
     ],
 )
@@ -120,7 +123,8 @@ def test_every_built_in_template(profile: str, query: str, document: str) -> Non
 
 
 def test_every_profile_is_in_the_table_of_templates() -> None:
-    assert set(PROFILES) == {"bge-en-icl", "e5-mistral", "qwen3-embedding", "all-minilm-l6-v2", "bge-en-v1.5"}
+    decoders = {"bge-en-icl", "e5-mistral", "qwen3-embedding"}
+    assert set(PROFILES) == {*decoders, "all-minilm-l6-v2", "bge-en-v1.5", "bag-of-words", "static-bag", "tfidf"}
 
 
 # Properties

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.config import build_config
-from harness.errors import ConfigError, DatasetUnavailableError, ResultSchemaError
+from harness.errors import DatasetUnavailableError, ResultSchemaError
 from harness.runners.custom_tasks import build_custom_task
 from harness.runners.run import RunSummary, execute
 from harness.runners.tasks import folder_fingerprint
@@ -280,11 +280,6 @@ def test_offline_model_that_is_not_here_is_told_at_once(tmp_path: Path, monkeypa
 
     with pytest.raises(DatasetUnavailableError, match="--offline: model 'BAAI/bge-en-icl' is not on this machine"):
         execute(build_config({"model": "BAAI/bge-en-icl", "benchmark": "mini", "offline": True}))
-
-
-def test_air_bench_sets_are_refused_until_they_can_run() -> None:
-    with pytest.raises(ConfigError, match="this version cannot run them"):
-        execute(build_config({"model": "embedded", "benchmark": "AIR-Bench_24.05"}))
 
 
 def test_one_question_to_an_unreachable_hub_then_offline(

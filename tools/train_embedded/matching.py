@@ -37,6 +37,8 @@ class MatchRecipe:
     temperature: float = 0.05
     decay: float = 1.0
     """Pull of the matrices towards their start."""
+    blend: float = 0.5
+    """Share of the way from the start to the fit that is kept: half of it keeps more of what was not fitted."""
 
 
 class Matching(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by the type checker
@@ -60,15 +62,21 @@ class Matching(torch.nn.Module):  # type: ignore[misc]  # torch is not followed 
         self.key = torch.nn.Parameter(torch.eye(dims, CONTENT))
         self.value = torch.nn.Parameter(_VALUE_SIZE * torch.eye(CONTENT))
         self.answer = torch.nn.Parameter(torch.tensor(answer))
-        self.start = [weight.detach().clone() for weight in (self.query, self.key, self.value)]
+        self.start = [weight.detach().clone() for weight in (self.query, self.key, self.value, self.answer)]
 
     def planted(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the matrices of query, key and value as they are planted."""
         return self.query * (self.match / _QUERY_SIZE), self.key, self.value * (self.found / _VALUE_SIZE)
 
+    def go_back(self, blend: float) -> None:
+        """Keep only a share of the way from the start."""
+        with torch.no_grad():
+            for weight, start in zip((self.query, self.key, self.value, self.answer), self.start, strict=True):
+                weight.copy_(start + blend * (weight - start))
+
     def pull(self) -> Tensor:
         """Squared distance of the matrices from their start."""
-        pairs = zip((self.query, self.key, self.value), self.start, strict=True)
+        pairs = zip((self.query, self.key, self.value), self.start[:3], strict=True)
         total: Tensor = sum(((weight - start) ** 2).sum() for weight, start in pairs)  # type: ignore[assignment]
         return total
 
@@ -200,3 +208,4 @@ def fit(
         schedule.step()
         right = float((logits.detach().argmax(1) == 0).float().mean())
         log({"step": float(step), "loss": float(loss.detach()), "accuracy": right})
+    model.go_back(recipe.blend)
