@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ MAX_NAME = 200
 _MARKUP = frozenset("<>&|`\\")
 
 
+@functools.lru_cache(maxsize=65_536)  # the same few hundred names stand in every row of every record
 def _name(text: str) -> str:
     if not text or len(text) > MAX_NAME or not text.isprintable() or _MARKUP & set(text):
         raise ValueError(f"{text[:40]!r} is no name")
