@@ -23,7 +23,7 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(ROOT))
-from run import RESULTS, machine  # noqa: E402
+from measure import RESULTS, machine  # noqa: E402
 
 KINDS = (
     ("STS", "cosine_spearman"),

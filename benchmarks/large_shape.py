@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from run import RESULTS, computed_flops, machine
+from measure import RESULTS, computed_flops, machine
 
 SHAPES: dict[str, dict[str, Any]] = {
     # https://huggingface.co/mistralai/Mistral-7B-v0.1 config.json; bge-en-icl has the same.
