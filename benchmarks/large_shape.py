@@ -232,7 +232,6 @@ def main() -> None:
     found = LargeShape(options.shape, options.device, dtype, options.rounds).table()
     if options.shape == "7b":
         about = {**machine(torch.get_num_threads(), options.device), "dtype": dtype}
-        about["command"] = "python benchmarks/large_shape.py " + " ".join(sys.argv[1:])
         write(found, about, f"large-shape-{options.device.replace(':', '-')}")
 
 

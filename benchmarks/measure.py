@@ -107,7 +107,7 @@ def machine(threads: int, device: str) -> dict[str, Any]:
             versions[name] = "absent"
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": "python benchmarks/run.py " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         **describe(device),
         "threads": threads,
         "load": Path("/proc/loadavg").read_text(encoding="utf-8").split()[0] if platform.system() == "Linux" else "",
