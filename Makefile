@@ -5,6 +5,7 @@
 # make parity  published scores of all-MiniLM-L6-v2 on every task below ../shared/mteb_offline
 # make gate    the mini benchmark against its stored baseline
 # make soak    the long fault and property campaigns
+# make study   how many examples, which, at what cost: the embedded model on mini and on ../shared/mteb_offline (docs/study.md)
 # make bench   the encoder against its peers, side by side
 # make test-gpu  what needs a CUDA device: equality, out of memory, Mistral-7B's shape
 
@@ -14,6 +15,9 @@ BIN := $(VENV)/bin
 SHARED ?= ../shared
 DEMO_DIR ?= results/runs/demo
 GATE_DIR ?= results/runs/gate
+STUDY_DIR ?= results/runs/study
+STUDY_mini := --benchmark mini --tasks STSBenchmark,BIOSSES,SICK-R,STS12,STS14,STS16,SciFact,AmazonCounterfactualClassification,Banking77Classification,EmotionClassification
+STUDY_large := --tasks TwentyNewsgroupsClustering,TwitterURLCorpus
 DEMO_THREADS ?= 1
 DEMO_MODELS := embedded all-MiniLM-L6-v2 static-bag tfidf bag-of-words
 SHOTS_embedded := 0,3,5
@@ -22,7 +26,7 @@ STAMP := $(VENV)/.installed
 # The shim must be in the same command as the extra `air` (see shims/pytrec-eval/pyproject.toml).
 INSTALL := -c constraints.txt ./shims/pytrec-eval -e .[air,minilm,reference,test,dev]
 
-.PHONY: demo leaderboard test test-gpu check gate parity soak bench install clean format
+.PHONY: demo leaderboard test test-gpu check gate parity soak study study-mini study-large bench install clean format
 
 install: $(STAMP)
 
@@ -63,6 +67,14 @@ gate: $(STAMP)
 
 bench: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/run.py
+
+# Two runs at a time, each on one thread. Their store is their own, so that times are those of encoding.
+study: $(STAMP)
+	$(MAKE) --no-print-directory -j2 study-mini study-large
+	$(BIN)/python benchmarks/study.py $(STUDY_DIR)/mini $(STUDY_DIR)/large
+
+study-mini study-large: study-%: $(STAMP)
+	OMP_NUM_THREADS=1 HARNESS_CACHE=$(abspath $(STUDY_DIR))/cache $(BIN)/icl-harness run --quiet --offline --model embedded $(STUDY_$*) --data-dir $(SHARED)/mteb_offline --num-fewshot 0,1,2,3,5,8 --fewshot-seed 1,2,3 --output-dir $(STUDY_DIR)/$*
 
 parity: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -s -m "parity or reference" tests/parity

@@ -22,6 +22,7 @@ from tools.train_embedded.episodes import CANDIDATES, Episode, EpisodeMaker
 from tools.train_embedded.families import UNSEEN_VALUES, Families
 from tools.train_embedded.grammar import sentences
 from tools.train_embedded.matching import Matching, prepare
+from tools.train_embedded.model import load_model, save_model
 from tools.train_embedded.overlap import overlapping
 from tools.train_embedded.plant import MATCH_DIMS, Plant, plant, set_matching
 from tools.train_embedded.prompts import Encoder, bare, encode_all, fork
@@ -166,6 +167,24 @@ def test_planted_model_is_the_static_bag_on_bare_texts_and_on_prompts_without_ex
         for found in encode_all(model, [bare(encode, text), asked]):
             cosine = float(found[0][:240] @ wanted / np.linalg.norm(wanted))
             assert cosine > 1 - 1e-4
+
+
+def test_the_float16_file_weighs_all_tokens_of_a_text_alike(
+    planted: tuple[object, Encoder, np.ndarray], tmp_path: Path
+) -> None:
+    model, encode, _ = planted
+    save_model(model, tmp_path)
+    stored = load_model(tmp_path).eval()
+    table = stored.embed_tokens.weight.detach().double()
+    norms = table[5:].square().sum(1).sqrt()
+
+    assert (1 - norms).abs().max() < 1e-6
+    for text in sentences(10, 5):
+        wanted = table[encode(text), :240].numpy().mean(0)
+        for kind in (bare(encode, text), fork(encode, "Find texts that mean the same.", [text], [""])):
+            found = encode_all(stored, [kind])[0][0][:240]
+            cosine = found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted)
+            assert cosine > 1 - 1e-5
 
 
 def test_another_comparison_changes_nothing_without_examples(planted: tuple[object, Encoder, np.ndarray]) -> None:

@@ -32,6 +32,8 @@ INSIDE_INSTRUCTION = 246
 """1 / (2 segments) between `<instruct>` and `<query>`, else 0."""
 INSIDE_QUERY = 247
 """1 / (2 segments) between `<query>` and `<response>`, else 0."""
+REST = 248
+"""What float16 loses of a token's norm. A difference of 2 ** -12 would move attention by 7 %: `COUNT` enters it 300-fold."""
 COUNT = 249
 """Share of `<s>` among `<s>` and the `<instruct>` so far: 1 / (1 + segments)."""
 _SHARE = 0.3
@@ -130,7 +132,19 @@ def _embed(table: Tensor, bag: np.ndarray, blank: Sequence[int]) -> None:
         table[token, dim] = FLAG_SIZE
     table[list(blank), :CONTENT] = 0.0
     table[EOS, 0] = EMPTY
-    table[:, CONST] = (1.0 - table.square().sum(1)).clamp(min=0.0).sqrt()
+    table.copy_(table.half())
+    _fill_norm(table, CONST)
+    _fill_norm(table, REST)
+
+
+def _fill_norm(table: Tensor, dim: int) -> None:
+    """Bring every row's norm up to 1 with one dimension, as nearly as float16 can without passing it."""
+    wanted = (1.0 - table.double().square().sum(1)).clamp(min=0.0).sqrt()
+    nearest = wanted.half()
+    above = nearest.double() > wanted
+    # for positive numbers the next lower float16 is the next lower bit pattern
+    lower = (nearest.view(torch.int16) - above.to(torch.int16)).view(torch.float16)
+    table[:, dim] = lower.to(table.dtype)
 
 
 _MARK = FLAG_SIZE * _U

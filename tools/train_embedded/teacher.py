@@ -63,9 +63,8 @@ def _encoder(directory: Path) -> Callable[[Sequence[str]], np.ndarray]:
             inputs = tokenizer(
                 [texts[row] for row in rows], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
             )
-            # bfloat16 is two to three times faster and leaves a cosine of .9999 to float32
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                hidden = model(**inputs).last_hidden_state.float()
+            # not bfloat16: three times faster on some processors, six times slower on those without its instructions
+            hidden = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"][..., None].float()
             pooled = (hidden * mask).sum(1) / mask.sum(1)
             vectors[rows] = torch.nn.functional.normalize(pooled, dim=-1).numpy().astype(np.float16)

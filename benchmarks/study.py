@@ -1,0 +1,108 @@
+"""The study of examples: how many, which and in which order, at what cost; its tables into docs/study.md, its page into docs/study/.
+
+    make study                             (the runs, then this)
+    python benchmarks/study.py RUN...      (tables and page again)
+
+Each RUN was made with `--num-fewshot 0,1,2,3,5,8 --fewshot-seed 1,2,3`. The text between `<!-- tables -->` and `<!-- /tables -->` is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from paired_runs import ROOT, SEEDS, Found, Run, Side, difference, table
+
+from harness.registry import Registry  # noqa: E402  (paired_runs has put the checkout on the path)
+
+SHOTS = (1, 2, 3, 5, 8)
+DOCUMENT = ROOT / "docs" / "study.md"
+PAGES = ROOT / "docs" / "study"
+BEGIN, END = "<!-- tables -->", "<!-- /tables -->"
+
+
+def example_counts(run: Run) -> dict[str, int]:
+    """Return how many examples each task, or each part of an aggregate, has: at so many, seeds differ in their order alone."""
+    registry = Registry.load()
+    return {task: min(len(registry.get(str(part)).examples) for part in run.rows(task, 0)["task_name"]) for task in run.tasks(0)}
+
+
+def how_many(run: Run) -> str:
+    """The change by k examples, mean of the seeds."""
+    rows = []
+    for task in run.tasks(0):
+        cells: list[object] = [task, f"{100 * run.score(task, 0):.2f}"]
+        for k in SHOTS:
+            found = difference(task, [(Side(run, 0), Side(run, k, seed)) for seed in SEEDS])
+            clear = isinstance(found, Found) and not found.low <= 0 <= found.high
+            cells.append(f"**{found}**" if clear else found)
+        rows.append(cells)
+    return table(["task", "k=0", *(f"k={k}" for k in SHOTS)], rows)
+
+
+def which_and_what_order(run: Run) -> str:
+    """How far the seeds lie apart."""
+    counts = example_counts(run)
+    rows = []
+    for task in run.tasks(0):
+        cells: list[object] = [task, counts[task]]
+        for k in SHOTS:
+            scores = [100 * run.score(task, k, seed) for seed in SEEDS]
+            spread = f"{max(scores) - min(scores):.2f}"
+            cells.append(f"{spread} (order)" if k == counts[task] else spread)
+        rows.append(cells)
+    return table(["task", "examples there", *(f"k={k}" for k in SHOTS)], rows)
+
+
+def cost(run: Run) -> str:
+    """Encoding time per text against zero-shot, over tasks of which both encoded equally many texts."""
+    frame = run.main
+    seconds, texts = {}, {}
+    for row in frame.to_dict("records"):
+        key = (row["configuration"], row["task_name"], row["run_id"])
+        seconds[key], texts[key] = row["encode_seconds"], row["texts_encoded"]
+    rows = []
+    for k in SHOTS:
+        ratios = []
+        for seed in SEEDS:
+            name = f"k{k}-s{seed}"
+            shared = [
+                (seconds[key], seconds["k0", *key[1:]])
+                for key in seconds
+                if key[0] == name and texts.get(("k0", *key[1:])) == texts[key] > 0
+            ]
+            ratios.append(sum(mine for mine, _ in shared) / sum(base for _, base in shared))
+        rows.append([k, f"{statistics.mean(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"])
+    return table(["examples", "encoding time, zero-shot = 1", "over the seeds"], rows)
+
+
+def main() -> None:
+    """Write tables and page."""
+    folders = [Path(argument) for argument in sys.argv[1:]]
+    run = Run(*folders)
+    parts = {
+        "How many": how_many(run),
+        "Which, and in which order": which_and_what_order(run),
+        "At what cost": cost(run),
+    }
+    block = "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())
+    old = DOCUMENT.read_text(encoding="utf-8")
+    new, found = re.subn(
+        f"{BEGIN}\n.*?{END}", lambda _: f"{BEGIN}\n{block}\n{END}", old, flags=re.DOTALL
+    )
+    if found != 1:
+        raise SystemExit(f"{DOCUMENT} must hold one {BEGIN} and one {END}, in this order.")
+    DOCUMENT.write_text(new, encoding="utf-8")
+    subprocess.run(
+        [Path(sys.executable).with_name("icl-harness"), "report", *map(str, folders), "--output-dir", str(PAGES), "--format", "md,html"],
+        check=True,
+        cwd=ROOT,
+    )
+
+
+if __name__ == "__main__":
+    main()
