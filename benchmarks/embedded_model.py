@@ -1,10 +1,10 @@
 """The embedded model's evaluation: tables of its model card, from run directories.
 
-    make study STUDY_DIR=RUNS                        (makes RUNS/mini and RUNS/large)
+    make study STUDY_DIR=RUNS                        (makes RUNS/mini, tweets, newsgroups)
     sh benchmarks/embedded_model.sh DATA_DIR RUNS    (makes the other runs)
     python benchmarks/embedded_model.py RUNS         (prints the tables)
 
-RUNS holds the study's two runs of the embedded model (k=0, and more examples as three seeds chose and ordered them), `embedded-precise` (the probe with the precise
+RUNS holds the study's runs of the embedded model (k=0, and more examples as three seeds chose and ordered them), `embedded-precise` (the probe with the precise
 instruction) and, at k=0, `bag-of-words`, `tfidf`, `static-bag` and `all-MiniLM-L6-v2`.
 """
 
@@ -65,7 +65,7 @@ def main() -> None:
     """Print all tables."""
     folder = Path(sys.argv[1])
     runs = {name: Run(folder / name) for name in (*MODELS, "embedded-precise") if name != "embedded"}
-    runs["embedded"] = Run(folder / "mini", folder / "large")
+    runs["embedded"] = Run(*(folder / name for name in ("mini", "tweets", "newsgroups")))
     print("Zero-shot\n\n" + zero_shot(runs))
     print("\nExamples on the other tasks\n\n" + few_shot(runs["embedded"]))
     print("\nProbe, vague instruction\n\n" + probe(runs["embedded"], (1, 3, 5, 8)))

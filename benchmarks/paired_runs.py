@@ -41,6 +41,7 @@ class Run:
         main = self.main[self.main["configuration"] == configuration_name(k, seed)]
         return main[(main["task_name"] == task) | (main["part_of"] == task)]
 
+    @cache  # noqa: B019  (a program of a minute keeps a handful of runs)
     def tasks(self, k: int, seed: int | None = None) -> list[str]:
         """Names of tasks and aggregates."""
         main = self.main[self.main["configuration"] == configuration_name(k, seed)]

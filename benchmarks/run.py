@@ -1,6 +1,6 @@
 """Measure the encoder against its peers, side by side in one process, and check in the same run that all agree.
 
-    make bench            (or: .venv/bin/python benchmarks/run.py [--threads 2] [--quick] [--device cuda])
+    make bench            (or: .venv/bin/python benchmarks/run.py [--threads 2] [--quick] [--rows few,peak] [--device cuda])
 
 Every ratio alternates its two sides and takes medians: five rounds, three for peers that are over five times slower.
 Writes benchmarks/results/encoder-<device>.{md,json}.
@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,16 @@ class Suite:
         )
 
 
+ROWS: dict[str, Callable[[Suite], None]] = {
+    "few": Suite.few_against_zero,
+    "peak": Suite.fraction_of_peak,
+    "sweep": Suite.sweep_against_one_run,
+    "second": Suite.second_run,
+    "sentence-transformers": Suite.against_sentence_transformers,
+    "flag-icl": Suite.against_flag_icl,
+}
+
+
 def write(suite: Suite, about: dict[str, Any], name: str) -> None:
     """Write the table as markdown and JSON."""
     RESULTS.mkdir(exist_ok=True)
@@ -304,20 +315,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a quarter of the texts, nothing written")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--skip-flag-icl", action="store_true", help="leave the slowest peer out")
+    parser.add_argument("--rows", help=f"only these measurements, comma-separated ({', '.join(ROWS)}); nothing written")
     options = parser.parse_args()
+    rows = options.rows.split(",") if options.rows else list(ROWS)
+    if unknown := sorted(set(rows) - ROWS.keys()):
+        parser.error(f"--rows {','.join(unknown)}: choose from {', '.join(ROWS)}.")
     with tempfile.TemporaryDirectory() as folder:
         suite = Suite(
             Path(folder), threads=options.threads, quick=options.quick, device=options.device, dtype=options.dtype
         )
-        suite.few_against_zero()
-        suite.fraction_of_peak()
-        suite.sweep_against_one_run()
-        suite.second_run()
-        suite.against_sentence_transformers()
-        if not options.skip_flag_icl:
-            suite.against_flag_icl()
-        if not options.quick:
+        for row in rows:
+            ROWS[row](suite)
+        if not (options.quick or options.rows):
             name = f"encoder-{options.device.replace(':', '-')}"
             write(suite, machine(options.threads, options.device), name)
 

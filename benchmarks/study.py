@@ -3,7 +3,7 @@
     make study                             (the runs, then this)
     python benchmarks/study.py RUN...      (tables and page again)
 
-Each RUN was made with `--num-fewshot 0,1,2,3,5,8 --fewshot-seed 1,2,3`. The text between `<!-- tables -->` and `<!-- /tables -->` is replaced.
+Each RUN was made with `--num-fewshot 0,1,2,3,5 --fewshot-seed 1,2,3`, or with 8 beside them. The text between `<!-- tables -->` and `<!-- /tables -->` is replaced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from paired_runs import ROOT, SEEDS, Found, Run, Side, difference, table
 
-from harness.registry import Registry  # noqa: E402  (paired_runs has put the checkout on the path)
+from harness.registry import Registry  # paired_runs has put the checkout on the path
 
 SHOTS = (1, 2, 3, 5, 8)
 DOCUMENT = ROOT / "docs" / "study.md"
@@ -28,7 +28,10 @@ BEGIN, END = "<!-- tables -->", "<!-- /tables -->"
 def example_counts(run: Run) -> dict[str, int]:
     """Return how many examples each task, or each part of an aggregate, has: at so many, seeds differ in their order alone."""
     registry = Registry.load()
-    return {task: min(len(registry.get(str(part)).examples) for part in run.rows(task, 0)["task_name"]) for task in run.tasks(0)}
+    return {
+        task: min(len(registry.get(str(part)).examples) for part in run.rows(task, 0)["task_name"])
+        for task in run.tasks(0)
+    }
 
 
 def how_many(run: Run) -> str:
@@ -37,6 +40,9 @@ def how_many(run: Run) -> str:
     for task in run.tasks(0):
         cells: list[object] = [task, f"{100 * run.score(task, 0):.2f}"]
         for k in SHOTS:
+            if task not in run.tasks(k, SEEDS[0]):
+                cells.append("-")
+                continue
             found = difference(task, [(Side(run, 0), Side(run, k, seed)) for seed in SEEDS])
             clear = isinstance(found, Found) and not found.low <= 0 <= found.high
             cells.append(f"**{found}**" if clear else found)
@@ -51,6 +57,9 @@ def which_and_what_order(run: Run) -> str:
     for task in run.tasks(0):
         cells: list[object] = [task, counts[task]]
         for k in SHOTS:
+            if task not in run.tasks(k, SEEDS[0]):
+                cells.append("-")
+                continue
             scores = [100 * run.score(task, k, seed) for seed in SEEDS]
             spread = f"{max(scores) - min(scores):.2f}"
             cells.append(f"{spread} (order)" if k == counts[task] else spread)
@@ -91,14 +100,20 @@ def main() -> None:
     }
     block = "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())
     old = DOCUMENT.read_text(encoding="utf-8")
-    new, found = re.subn(
-        f"{BEGIN}\n.*?{END}", lambda _: f"{BEGIN}\n{block}\n{END}", old, flags=re.DOTALL
-    )
+    new, found = re.subn(f"{BEGIN}\n.*?{END}", lambda _: f"{BEGIN}\n{block}\n{END}", old, flags=re.DOTALL)
     if found != 1:
         raise SystemExit(f"{DOCUMENT} must hold one {BEGIN} and one {END}, in this order.")
     DOCUMENT.write_text(new, encoding="utf-8")
     subprocess.run(
-        [Path(sys.executable).with_name("icl-harness"), "report", *map(str, folders), "--output-dir", str(PAGES), "--format", "md,html"],
+        [
+            Path(sys.executable).with_name("icl-harness"),
+            "report",
+            *map(str, folders),
+            "--output-dir",
+            str(PAGES),
+            "--format",
+            "md,html",
+        ],
         check=True,
         cwd=ROOT,
     )

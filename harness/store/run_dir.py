@@ -67,6 +67,8 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Records by identity, held so that their identity stays theirs.
+        self._scores: dict[int, tuple[dict[str, Any], pa.Table]] = {}
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -259,20 +261,27 @@ class RunDir:
         return record
 
     def write_scores(self, records: list[dict[str, Any]]) -> int:
-        """Write scores.parquet from finished task records; return the number of rows."""
+        """Write scores.parquet from finished task records; return the number of rows.
+
+        A run calls it after every task: a record that was there before is not checked and converted again, or a campaign of
+        many configurations would spend its time here.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [ScoreRow.model_validate(row).model_dump() for record in records for row in record["rows"]]
-        rows.sort(
-            key=lambda row: (
-                row["configuration"], row["task_type"], row["task_name"], row["split"], row["hf_subset"],
-                not row["is_main"], row["metric"],
-            )
-        )  # fmt: skip
+        known, self._scores = self._scores, {}
+        for record in records:
+            kept = known.get(id(record))
+            if kept is None:
+                rows = [ScoreRow.model_validate(row).model_dump() for row in record["rows"]]
+                kept = record, pa.Table.from_pylist(rows, schema=arrow_schema())
+            self._scores[id(record)] = kept
+        table = pa.concat_tables([arrow_schema().empty_table(), *(table for _, table in self._scores.values())])
+        order = [(name, "ascending") for name in ("configuration", "task_type", "task_name", "split", "hf_subset")]
+        table = table.sort_by([*order, ("is_main", "descending"), ("metric", "ascending")]).combine_chunks()
         with atomic.replacing(self.path / "scores.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(rows, schema=arrow_schema()), temporary, compression="zstd")
-        return len(rows)
+            pq.write_table(table, temporary, compression="zstd")
+        return int(table.num_rows)
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write the manifest; its presence with `status: complete` says that everything else is there."""
