@@ -29,7 +29,10 @@ def zero_shot(runs: dict[str, Run]) -> str:
         scores = [
             f"{100 * runs[model].score(task, 0):.2f}" if task in runs[model].tasks(0) else "-" for model in MODELS
         ]
-        leads = [difference(task, [(Side(runs[name], 0), Side(runs["embedded"], 0))]) for name in BASELINES]
+        leads: list[object] = [
+            difference(task, [(Side(runs[name], 0), Side(runs["embedded"], 0))]) if task in runs[name].tasks(0) else "-"
+            for name in BASELINES
+        ]
         rows.append([task, *scores, *leads])
     return table(["task", *MODELS, *(f"embedded - {name}" for name in BASELINES)], rows)
 

@@ -4,7 +4,7 @@ set -e
 data=$1
 runs=$2
 harness=${HARNESS:-icl-harness}
-tasks=$(ls "$data" | grep -v '\.' | paste -sd, -)
+tasks=STSBenchmark,BIOSSES,SICK-R,STS12,STS14,STS16,SciFact,AmazonCounterfactualClassification,Banking77Classification,EmotionClassification
 probe=MiniProbeSeen,MiniProbeUnseen
 run() { "$harness" run --quiet --offline --data-dir "$data" "$@"; }
 run --model embedded --tasks $probe --num-fewshot 0,3,5 --fewshot-seed 1,2,3 --instructions precise --output-dir "$runs/embedded-precise"
