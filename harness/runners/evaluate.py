@@ -20,6 +20,7 @@ from harness.runners.items import item_table, record
 from harness.runners.sample import limit_task
 from harness.runners.task_texts import task_texts
 from harness.runners.tasks import TaskUnit, content_addressed_cache, dataset_revision, make_task
+from harness.runners.undersampling import read_labels_once
 from harness.store.run_dir import canonical_sha256
 from harness.store.schema import ScoreRow
 
@@ -126,6 +127,7 @@ def evaluate_unit(
         load_task(task, unit)
         if limit:
             limit_task(task, limit)
+        read_labels_once(task)
         loaded = time.perf_counter()
         encoder.text_encoder.prepare(lambda: task_texts(task))
         with record(task) as recording, tempfile.TemporaryDirectory() as nowhere:
