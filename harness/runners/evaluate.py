@@ -17,10 +17,10 @@ from harness.errors import DatasetUnavailableError, EncodingError, HarnessError,
 from harness.runners.adapter import ICLEncoder
 from harness.runners.hub_cache import is_offline, take_pinned_revision
 from harness.runners.items import item_table, record
+from harness.runners.label_lists import read_labels_once
 from harness.runners.sample import limit_task
 from harness.runners.task_texts import task_texts
 from harness.runners.tasks import TaskUnit, content_addressed_cache, dataset_revision, make_task
-from harness.runners.undersampling import read_labels_once
 from harness.store.run_dir import canonical_sha256
 from harness.store.schema import ScoreRow
 

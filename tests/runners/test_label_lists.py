@@ -1,16 +1,17 @@
-"""The draw of few labelled texts: the same rows as mteb's, from labels read once."""
+"""Labels as lists: the rows that mteb draws and the scores that it computes, from labels read once."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import mteb
+import numpy as np
 import pytest
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.runners.undersampling import read_labels_once
+from harness.runners.label_lists import read_labels_once
 
 pytestmark = pytest.mark.model
 
@@ -61,6 +62,18 @@ def test_the_labels_are_read_once_for_all_experiments(monkeypatch: pytest.Monkey
         task._undersample_data(dataset, experiment)
 
     assert read == ["label"]
+
+
+@given(st.integers(2, 4), st.data())
+@settings(max_examples=20, deadline=None)
+def test_scores_are_mtebs_own(classes: int, data: st.DataObject) -> None:
+    labels = st.lists(st.integers(0, classes - 1), min_size=20, max_size=20)
+    gold = Dataset.from_dict({"label": [*range(classes), *data.draw(labels)]})["label"]
+    predicted = np.array([*range(classes), *data.draw(labels)])
+    theirs, ours = mteb.get_task("EmotionClassification"), mteb.get_task("EmotionClassification")
+    read_labels_once(ours)
+
+    assert dict(ours._calculate_scores(gold, predicted)) == dict(theirs._calculate_scores(gold, predicted))
 
 
 @pytest.mark.parametrize("name", ["STSBenchmark", "SciFact", "TwentyNewsgroupsClustering"])
