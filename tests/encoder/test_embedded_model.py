@@ -15,6 +15,7 @@ from safetensors import safe_open
 from harness.encoder.embedded import embedded_directory
 from harness.encoder.load import EncoderOptions, load_text_encoder
 from harness.encoder.sources import resolve_source
+from harness.errors import ConfigError
 from harness.prompts.profile import find_profile
 from harness.prompts.template import build_prompt
 from harness.registry.spec import FewShotExample
@@ -132,3 +133,14 @@ def test_static_bag_has_a_vector_for_every_token() -> None:
     assert vectors.dtype == np.float16
     assert np.isfinite(vectors).all()
     assert Path(DIRECTORY / "static_bag.safetensors").stat().st_size < 5_000_000
+
+
+def test_bfloat16_is_refused_and_auto_is_float32_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"--dtype bfloat16: the embedded model .* Use --dtype float32 or float16\."):
+        load_text_encoder("embedded", EncoderOptions(dtype="bfloat16"))
+    monkeypatch.setattr(
+        "harness.encoder.decoder.pick_dtype", lambda dtype, _: dtype
+    )  # what `auto` becomes on CUDA is not asked
+
+    assert load_text_encoder("embedded", EncoderOptions()).backend.dtype == "float32"
+    assert load_text_encoder("embedded", EncoderOptions(dtype="float16")).backend.dtype == "float16"
