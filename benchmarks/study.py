@@ -21,6 +21,8 @@ from harness.prompts.shots import configuration_name
 from harness.registry import Registry  # paired_runs has put the checkout on the path
 
 SHOTS = (1, 2, 3, 5, 8)
+SHOWN = 0.05
+"""Points; smaller changes are not bold, however sure they are."""
 MANY_TEXTS = 1000
 """Fewer say nothing of time."""
 DOCUMENT = ROOT / "docs" / "study.md"
@@ -47,7 +49,7 @@ def how_many(run: Run) -> str:
                 cells.append("-")
                 continue
             found = difference(task, [(Side(run, 0), Side(run, k, seed)) for seed in SEEDS])
-            clear = isinstance(found, Found) and not found.low <= 0 <= found.high
+            clear = isinstance(found, Found) and not found.low <= 0 <= found.high and abs(found.mean) >= SHOWN
             cells.append(f"**{found}**" if clear else found)
         rows.append(cells)
     return table(["task", "k=0", *(f"k={k}" for k in SHOTS)], rows)
