@@ -8,10 +8,10 @@ Each RUN was made with `--num-fewshot 0,1,2,3,5 --fewshot-seed 1,2,3`, or with 8
 
 from __future__ import annotations
 
-import re
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -19,6 +19,7 @@ from paired_runs import ROOT, SEEDS, Found, Run, Side, difference, table
 
 from harness.prompts.shots import configuration_name
 from harness.registry import Registry  # paired_runs has put the checkout on the path
+from tools.leaderboard import replace_block
 
 SHOTS = (1, 2, 3, 5, 8)
 SHOWN = 0.05
@@ -27,7 +28,7 @@ MANY_TEXTS = 1000
 """Fewer say nothing of time."""
 DOCUMENT = ROOT / "docs" / "study.md"
 PAGES = ROOT / "docs" / "study"
-BEGIN, END = "<!-- tables -->", "<!-- /tables -->"
+MARKS = ("<!-- tables -->", "<!-- /tables -->")
 
 
 def example_counts(run: Run) -> dict[str, int]:
@@ -39,37 +40,36 @@ def example_counts(run: Run) -> dict[str, int]:
     }
 
 
+def by_shots(run: Run, second: str, first_cell: Callable[[str], object], cell: Callable[[str, int], object]) -> str:
+    """Return a table of a row per task and a column per number of examples; `-` where a task was not run at it."""
+    rows = [
+        [task, first_cell(task), *(cell(task, k) if task in run.tasks(k, SEEDS[0]) else "-" for k in SHOTS)]
+        for task in run.tasks(0)
+    ]
+    return table(["task", second, *(f"k={k}" for k in SHOTS)], rows)
+
+
 def how_many(run: Run) -> str:
     """The change by k examples, mean of the seeds."""
-    rows = []
-    for task in run.tasks(0):
-        cells: list[object] = [task, f"{100 * run.score(task, 0):.2f}"]
-        for k in SHOTS:
-            if task not in run.tasks(k, SEEDS[0]):
-                cells.append("-")
-                continue
-            found = difference(task, [(Side(run, 0), Side(run, k, seed)) for seed in SEEDS])
-            clear = isinstance(found, Found) and not found.low <= 0 <= found.high and abs(found.mean) >= SHOWN
-            cells.append(f"**{found}**" if clear else found)
-        rows.append(cells)
-    return table(["task", "k=0", *(f"k={k}" for k in SHOTS)], rows)
+
+    def cell(task: str, k: int) -> object:
+        found = difference(task, [(Side(run, 0), Side(run, k, seed)) for seed in SEEDS])
+        clear = isinstance(found, Found) and not found.low <= 0 <= found.high and abs(found.mean) >= SHOWN
+        return f"**{found}**" if clear else found
+
+    return by_shots(run, "k=0", lambda task: f"{100 * run.score(task, 0):.2f}", cell)
 
 
 def which_and_what_order(run: Run) -> str:
     """How far the seeds lie apart."""
     counts = example_counts(run)
-    rows = []
-    for task in run.tasks(0):
-        cells: list[object] = [task, counts[task]]
-        for k in SHOTS:
-            if task not in run.tasks(k, SEEDS[0]):
-                cells.append("-")
-                continue
-            scores = [100 * run.score(task, k, seed) for seed in SEEDS]
-            spread = f"{max(scores) - min(scores):.2f}"
-            cells.append(f"{spread} (order)" if k == counts[task] else spread)
-        rows.append(cells)
-    return table(["task", "examples there", *(f"k={k}" for k in SHOTS)], rows)
+
+    def cell(task: str, k: int) -> str:
+        scores = [100 * run.score(task, k, seed) for seed in SEEDS]
+        spread = f"{max(scores) - min(scores):.2f}"
+        return f"{spread} (order)" if k == counts[task] else spread
+
+    return by_shots(run, "examples there", counts.__getitem__, cell)
 
 
 def cost(run: Run) -> str:
@@ -102,10 +102,7 @@ def main() -> None:
     }
     block = "\n\n".join(f"### {title}\n\n{text}" for title, text in parts.items())
     old = DOCUMENT.read_text(encoding="utf-8")
-    new, found = re.subn(f"{BEGIN}\n.*?{END}", lambda _: f"{BEGIN}\n{block}\n{END}", old, flags=re.DOTALL)
-    if found != 1:
-        raise SystemExit(f"{DOCUMENT} must hold one {BEGIN} and one {END}, in this order.")
-    DOCUMENT.write_text(new, encoding="utf-8")
+    DOCUMENT.write_text(replace_block(old, block, marks=MARKS, where=str(DOCUMENT)), encoding="utf-8")
     subprocess.run(
         [
             Path(sys.executable).with_name("icl-harness"),

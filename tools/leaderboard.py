@@ -99,12 +99,13 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def replace_block(readme: str, block: str) -> str:
-    """Return the README with another text between the marks."""
-    pattern = re.compile(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(readme)) != 1:
-        raise SystemExit(f"the README must hold one {BEGIN} and one {END}, in this order.")
-    return pattern.sub(lambda _: f"{BEGIN}\n{block}\n{END}", readme)
+def replace_block(text: str, block: str, *, marks: tuple[str, str] = (BEGIN, END), where: str = "the README") -> str:
+    """Return a document with another text between the marks."""
+    begin, end = marks
+    pattern = re.compile(rf"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise SystemExit(f"{where} must hold one {begin} and one {end}, in this order.")
+    return pattern.sub(lambda _: f"{begin}\n{block}\n{end}", text)
 
 
 def screenshot(page: str, *, width: int = WIDTH) -> bytes:
